@@ -1,0 +1,43 @@
+"""What a job made and how far its labels can be trusted: a static page, or the same as JSON."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rlaif.exports import Source
+from rlaif.reports.figures import gather
+from rlaif.reports.page import render
+from rlaif.reports.summary import describe
+
+__all__ = ["summary", "write_report"]
+
+
+def write_report(source: Source, path: Path, *, export: Path | None = None) -> None:
+    """Write one self-contained HTML page, whole or not at all.
+
+    Args:
+        source: the job's records.
+        path: the file, e.g. ``reports/report.html``.
+        export: an exported folder of the same job, whose files the page then lists.
+
+    Raises:
+        StoreError: the records do not fit together.
+    """
+    page = render(gather(source), folder=path.parent, export=export)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(page)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def summary(source: Source) -> dict[str, object]:
+    """The report's figures as JSON, for ``--json``.
+
+    Raises:
+        StoreError: the records do not fit together.
+    """
+    return describe(gather(source))
