@@ -1,0 +1,39 @@
+"""The ``rlaif`` command: thin verbs over the package.
+
+Owns argument parsing and what is printed where: data on stdout, words for people on stderr. Every
+verb imports what it needs when it runs, so that ``--help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from rlaif.cli import data, db, make
+from rlaif.errors import boundary
+
+app = typer.Typer(
+    name="rlaif",
+    help="Prompts and a written constitution in, preference sets out.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+make.register(app)
+data.register(app)
+app.add_typer(db.app, name="db")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; exits with the documented code."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with boundary():
+        app(args=None if argv is None else list(argv), prog_name="rlaif")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,150 @@
+"""The verbs that make data: ``demo``, ``run``, ``resume``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlaif.cli import console
+from rlaif.errors import InputError
+
+if TYPE_CHECKING:
+    from rlaif.pipeline import Line, Loaded, Options, Outcome
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, e.g. prompts.limit=10.")
+]
+Budget = Annotated[float | None, typer.Option("--budget", metavar="USD", min=0.0, help="Most to spend.")]
+Unpriced = Annotated[
+    bool, typer.Option("--allow-unpriced", help="Call models whose price is unknown; no cap can hold.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.command()(demo)
+    app.command()(run)
+    app.command()(resume)
+
+
+def demo(overrides: Overrides = None, as_json: Json = False) -> None:
+    """Sample and judge with the bundled 135M model: no key, no GPU, no hub."""
+    from rlaif.pipeline import Options, bundled, load_pipeline
+
+    loaded = load_pipeline(bundled("quickstart.yaml"), overrides or [])
+    _execute(loaded, Options(), as_json)
+
+
+def run(
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE.yaml")],
+    overrides: Overrides = None,
+    budget: Budget = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print calls, tokens and dollars; send nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before spending.")] = False,
+    allow_unpriced: Unpriced = False,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline; running it again continues where it stopped."""
+    from rlaif.pipeline import Options, load_pipeline, quote
+    from rlaif.settings import Settings
+
+    loaded = load_pipeline(pipeline, overrides or [])
+    if dry_run or not (yes or budget is not None):
+        lines = quote(loaded, Settings.load(), allow_unpriced=allow_unpriced)
+        if dry_run:
+            _print_quote(lines, as_json)
+            return
+        _confirm(lines)
+    _execute(loaded, Options(budget=budget, allow_unpriced=allow_unpriced), as_json)
+
+
+def resume(
+    job: Annotated[str, typer.Argument(metavar="JOB")],
+    budget: Budget = None,
+    store: Annotated[Path | None, typer.Option("--store", help="Output folder; default: the job's.")] = None,
+    allow_unpriced: Unpriced = False,
+    as_json: Json = False,
+) -> None:
+    """Continue a job: nothing that was answered is asked again; failed tasks get another try."""
+    from rlaif.pipeline import Options, find_job
+
+    loaded, folder = asyncio.run(find_job(job, store))
+    options = Options(budget=budget, allow_unpriced=allow_unpriced, folder=folder, expect_job=job)
+    _execute(loaded, options, as_json)
+
+
+def _print_quote(lines: list[Line], as_json: bool) -> None:
+    if as_json:
+        console.emit_json({"calls": sum(one.calls for one in lines), "lines": lines})
+        return
+    head = ("stage", "model", "calls", "input tokens", "output tokens, at most", "USD, at most")
+    console.table(
+        head,
+        [
+            (
+                one.stage,
+                one.model,
+                f"{one.calls:,}",
+                f"{one.input_tokens:,}",
+                f"{one.output_tokens:,}",
+                _usd(one.usd),
+            )
+            for one in lines
+        ],
+    )
+    known = sum(one.usd or 0.0 for one in lines)
+    console.emit(f"{sum(one.calls for one in lines):,} calls, at most ${known:,.4f}; nothing was sent")
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:,.4f}"
+
+
+def _confirm(lines: list[Line]) -> None:
+    """Ask a person before spending; a script has to say ``--yes`` or ``--budget``."""
+    most = sum(one.usd or 0.0 for one in lines)
+    if most == 0.0:
+        return
+    calls = sum(one.calls for one in lines)
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"this would make {calls:,} calls for at most ${most:,.2f} and nobody is there to ask; add --yes,"
+            " or --budget USD"
+        )
+    typer.confirm(f"{calls:,} calls for at most ${most:,.2f}. Go on?", abort=True, err=True)
+
+
+def _execute(loaded: Loaded, options: Options, as_json: bool) -> None:
+    from rlaif.pipeline import run as run_pipeline
+    from rlaif.settings import Settings
+
+    with console.Bars(quiet=as_json) as bars:
+        outcome = asyncio.run(run_pipeline(loaded, options, Settings.load(), bars))
+    if as_json:
+        console.emit_json(outcome)
+    else:
+        _tell(outcome)
+
+
+def _tell(outcome: Outcome) -> None:
+    """End by naming what was made, what it cost, what failed, and how to go on."""
+    for name, counts in outcome.sets.items():
+        rest = ", ".join(f"{count} {fate}" for fate, count in counts.items() if fate != "preferred")
+        made = counts.get("preferred", 0)
+        console.say(f"{name}: {made} preferences" + (f" ({rest})" if rest else ""))
+    cached = f" ({outcome.cached:,} answered from the journal)" if outcome.cached else ""
+    console.say(f"calls: {outcome.calls:,}{cached}, spent ${outcome.spent:,.4f}")
+    if outcome.failed:
+        (reason, times), *_ = outcome.reasons.most_common(1)
+        console.say(f"failed: {outcome.failed:,} tasks, most often ({times}x) {reason}")
+        console.say(f"try those again: {outcome.resume}")
+    console.emit(f"job     {outcome.job_id}")
+    for name, path in outcome.files.items():
+        console.emit(f"{name:7} {path}")

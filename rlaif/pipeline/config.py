@@ -1,0 +1,219 @@
+"""The pipeline file: one discriminated union of stages, validated once, with line numbers.
+
+Owns the schema and what can be checked before anything is opened. Leaves running to ``run``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rlaif.constitution import Constitution, load_constitution
+from rlaif.errors import InputError
+from rlaif.exports import MarginScale
+from rlaif.judging import JudgeConfig, ScorerConfig
+from rlaif.preferences import Pairing
+from rlaif.prompts import PromptFile, read_prompts
+from rlaif.providers.limits import Limits
+from rlaif.records import Axis, Document, Record, canonical
+from rlaif.sampling import Policy
+from rlaif.yamlfile import SchemaVersion, YamlFile, apply_overrides, read_yaml, validate
+
+
+class PromptsConfig(Record):
+    """Which prompts to answer."""
+
+    path: str
+    """JSONL, JSON, CSV, Parquet or a saved dataset folder; relative to the pipeline file."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use only the first so many prompts."""
+    test_share: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of prompts on the test side; which ones is a function of the prompt alone."""
+    skip_bad_rows: bool = False
+    """Count and report rows that cannot be read, instead of stopping at the first."""
+
+
+class SampleStage(Record):
+    """Draw responses."""
+
+    kind: Literal["sample"]
+    """Names the stage."""
+    policies: tuple[Policy, ...] = Field(min_length=1)
+    """Models and knobs to draw from; all draws of a prompt are compared with each other."""
+
+
+class JudgeStage(Record):
+    """Judge the samples under one constitution."""
+
+    kind: Literal["judge"]
+    """Names the stage."""
+    constitution: str
+    """Constitution file; relative to the pipeline file. Its axis is the stage's axis."""
+    judge: Annotated[JudgeConfig | ScorerConfig, Field(discriminator="kind")]
+    """Who judges, and how."""
+
+
+class PreferStage(Record):
+    """Turn judgments of one axis into a preference set."""
+
+    kind: Literal["prefer"]
+    """Names the stage."""
+    axis: Axis
+    """An axis judged by an earlier stage."""
+    pairing: Pairing = Pairing()
+    """Which decided pairs enter the set."""
+    ranking: Literal["bradley_terry", "borda"] = "bradley_terry"
+    """How a prompt's samples are ranked, for best-versus-worst and for the ranking records."""
+
+
+class ExportStage(Record):
+    """Write the job's sets as a folder ready to load or to push."""
+
+    kind: Literal["export"]
+    """Names the stage."""
+    margin: MarginScale | None = None
+    """Also write a numeric ``margin`` column on this scale; TRL's reward trainer then subtracts it."""
+
+
+class ReportStage(Record):
+    """Write the static report."""
+
+    kind: Literal["report"]
+    """Names the stage."""
+
+
+Stage = Annotated[
+    SampleStage | JudgeStage | PreferStage | ExportStage | ReportStage, Field(discriminator="kind")
+]
+
+
+class Pipeline(Record):
+    """One resolved pipeline."""
+
+    schema_version: SchemaVersion
+    """Version of this file format."""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")
+    """Short name; job ids begin with it."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything drawn."""
+    output: str | None = None
+    """Output folder, relative to where the command runs; ``outputs/NAME`` when left out."""
+    prompts: PromptsConfig
+    """Which prompts to answer."""
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    """What to do with them, in order."""
+    limits: Limits = Limits()
+    """Concurrency, attempts and time-outs of provider calls."""
+    max_failed_share: float = Field(default=0.2, ge=0.0, le=1.0)
+    """Share of a stage's tasks that may fail before the job stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline file with everything it refers to read."""
+
+    pipeline: Pipeline
+    path: Path
+    overrides: tuple[str, ...]
+    constitutions: tuple[Constitution | None, ...]
+    """Aligned with the stages; None for stages that have none."""
+
+    def read_prompts(self) -> PromptFile:
+        """Read the prompts; a path given as an override is the caller's, not the file's.
+
+        Raises:
+            InputError: see ``prompts.read_prompts``.
+        """
+        config = self.pipeline.prompts
+        overridden = any(one.startswith("prompts.path=") for one in self.overrides)
+        path = Path(config.path) if overridden else self.path.parent / config.path
+        return read_prompts(
+            path, limit=config.limit, test_share=config.test_share, skip_bad_rows=config.skip_bad_rows
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the settings that decide the results, with files by content.
+
+        How fast calls are made, how many may fail and where files go change nothing that is recorded.
+        """
+        settings = self.pipeline.model_dump(mode="json", exclude={"limits", "max_failed_share", "output"})
+        settings["prompts"].pop("path")
+        for stage, constitution in zip(settings["stages"], self.constitutions, strict=True):
+            if constitution is not None:
+                stage["constitution"] = constitution.digest
+        return hashlib.sha256(canonical(settings)).hexdigest()
+
+    def document(self) -> Document:
+        """What ``rlaif resume`` needs to begin again: the file's path and the overrides."""
+        overrides = [_absolute(one) for one in self.overrides]
+        text = canonical({"path": str(self.path.resolve()), "overrides": overrides}).decode()
+        name = self.pipeline.name
+        return Document(id=f"pipeline_{self.fingerprint[:24]}", role="pipeline", name=name, text=text)
+
+
+def _absolute(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value).resolve()}" if key == "prompts.path" else override
+
+
+def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> Loaded:
+    """Read, override and validate a pipeline file and the constitutions it names.
+
+    Args:
+        path: the YAML file.
+        overrides: ``dotted.key=value`` strings, checked by the same schema.
+
+    Raises:
+        InputError: with file, line and field.
+    """
+    file = read_yaml(path)
+    pipeline = validate(Pipeline, file, apply_overrides(file.data, overrides))
+    _check_order(pipeline, file)
+    folder = Path(path).parent
+    constitutions = tuple(
+        load_constitution(folder / stage.constitution) if isinstance(stage, JudgeStage) else None
+        for stage in pipeline.stages
+    )
+    loaded = Loaded(pipeline, Path(path), tuple(overrides), constitutions)
+    _check_axes(loaded, file)
+    return loaded
+
+
+def _check_order(pipeline: Pipeline, file: YamlFile) -> None:
+    seen: set[str] = set()
+    needs = {"judge": "sample", "prefer": "judge", "export": "prefer", "report": "sample"}
+    for index, stage in enumerate(pipeline.stages):
+        needed = needs.get(stage.kind)
+        if needed is not None and needed not in seen:
+            raise _at(file, index, f"stage {stage.kind!r} needs a {needed!r} stage before it; add one above")
+        seen.add(stage.kind)
+
+
+def _check_axes(loaded: Loaded, file: YamlFile) -> None:
+    judged: set[str] = set()
+    preferred: set[str] = set()
+    for index, (stage, constitution) in enumerate(
+        zip(loaded.pipeline.stages, loaded.constitutions, strict=True)
+    ):
+        if constitution is not None:
+            if constitution.axis in judged:
+                raise _at(file, index, f"axis {constitution.axis!r} is judged twice; give each stage its own")
+            judged.add(constitution.axis)
+        if isinstance(stage, PreferStage):
+            if stage.axis not in judged:
+                known = ", ".join(sorted(judged))
+                raise _at(file, index, f"axis {stage.axis!r} is not judged above; axes judged: {known}")
+            if stage.axis in preferred:
+                raise _at(file, index, f"axis {stage.axis!r} has a 'prefer' stage already; keep one")
+            preferred.add(stage.axis)
+
+
+def _at(file: YamlFile, stage: int, message: str) -> InputError:
+    loc = ("stages", stage)
+    return InputError(message, path=file.path, line=file.line(loc), field=f"stages.{stage}")
