@@ -9,6 +9,7 @@ Owns every exception the package raises on purpose::
     ├── StoreError            2   the store is locked, read-only or from a newer version
     ├── BudgetError           3   the money cap leaves no room for the next call
     ├── JobError              1   a job ended without completing
+    ├── Interrupted         130   a person or the system asked the job to stop
     └── CallError             1   one attempt at a provider call failed
 
 Leaves the wording to the raiser: a message says what was found, what is allowed, and what to do next.
@@ -93,6 +94,12 @@ class BudgetError(RlaifError):
 
 class JobError(RlaifError):
     """A job ended without completing; the message says what failed and how to resume."""
+
+
+class Interrupted(RlaifError):
+    """A signal stopped the job; what was answered is kept."""
+
+    exit_code = 130
 
 
 class CallError(RlaifError):

@@ -7,10 +7,10 @@ every decision about labels to ``judging``, ``ranking`` and ``preferences``.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 Role = Literal["system", "user", "assistant"]
@@ -29,22 +29,24 @@ def canonical(value: object) -> bytes:
 
     Keys are sorted, separators are minimal, text is UTF-8 and unescaped.
     """
-    return pydantic_core.to_json(_sorted(value))
+    text = json.dumps(
+        value, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode()
+
+
+def _plain(value: object) -> object:
+    """What the JSON encoder does not know: records and mappings of other types."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
 def digest(kind: str, *parts: object) -> str:
     """Return ``kind`` + ``_`` + 24 hex digits of SHA-256 over the canonical parts."""
     return f"{kind}_{hashlib.sha256(canonical(parts)).hexdigest()[:24]}"
-
-
-def _sorted(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(one) for one in value]
-    if isinstance(value, BaseModel):
-        return _sorted(value.model_dump(mode="json"))
-    return value
 
 
 class Record(BaseModel):
@@ -53,6 +55,15 @@ class Record(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
     )
+
+
+class Fact(Record):
+    """Base of the records that are journalled and stored, each identified by its content."""
+
+    kind: ClassVar[str]
+    """Two letters that begin the id."""
+    id: str
+    """Content digest."""
 
 
 class Message(Record):
@@ -90,7 +101,7 @@ class Usage(Record):
     """Input tokens the provider served from its cache."""
 
 
-class Prompt(Record):
+class Prompt(Fact):
     """A conversation that ends where a response belongs."""
 
     kind: ClassVar = "pr"
@@ -119,7 +130,7 @@ class Prompt(Record):
         return self.messages[-1].content
 
 
-class Sample(Record):
+class Sample(Fact):
     """One drawn response."""
 
     kind: ClassVar = "sa"
@@ -149,7 +160,18 @@ class Sample(Record):
         return cls.model_validate({"id": digest(cls.kind, *(fields[n] for n in named)), **fields})
 
 
-class Judgment(Record):
+def unpairable(a: Sample, b: Sample) -> Literal["empty", "identical"] | None:
+    """Why two samples are never compared, or None when they may be.
+
+    White space at either end does not tell two responses apart.
+    """
+    one, other = a.response.strip(), b.response.strip()
+    if not one or not other:
+        return "empty"
+    return "identical" if one == other else None
+
+
+class Judgment(Fact):
     """What one judge call said about one ordered pair of samples."""
 
     kind: ClassVar = "ju"
@@ -193,7 +215,7 @@ class Judgment(Record):
         return cls.model_validate({"id": digest(cls.kind, *(fields[n] for n in named)), **fields})
 
 
-class Score(Record):
+class Score(Fact):
     """What a judge said about one sample on its own (pointwise)."""
 
     kind: ClassVar = "sc"
@@ -237,14 +259,14 @@ class Score(Record):
         return cls.model_validate({"id": digest(cls.kind, *(fields[n] for n in named)), **fields})
 
 
-class Ranking(Record):
+class Ranking(Fact):
     """The order of one prompt's samples on one axis, with strengths."""
 
     kind: ClassVar = "rk"
     id: str
     """Digest of set, prompt, method and the strengths."""
     set: str
-    """The preference set it belongs to, ``NAME/axis``."""
+    """Id of the preference set it belongs to."""
     prompt_id: str
     """The prompt."""
     axis: Axis
@@ -265,14 +287,14 @@ class Ranking(Record):
         return cls.model_validate({"id": digest(cls.kind, *(fields[n] for n in named)), **fields})
 
 
-class Preference(Record):
+class Preference(Fact):
     """One hard pair: chosen beats rejected by a decided, order-averaged judgement."""
 
     kind: ClassVar = "pf"
     id: str
     """Digest of set, pair and the judgments behind it."""
     set: str
-    """The preference set it belongs to, ``NAME/axis``."""
+    """Id of the preference set it belongs to."""
     prompt_id: str
     """The prompt both answer."""
     axis: Axis
@@ -316,14 +338,14 @@ class Preference(Record):
         return self.p_chosen_first > 0.5 and self.p_chosen_second > 0.5
 
 
-class Completion(Record):
+class Completion(Fact):
     """One unpaired label (KTO): a sample that is desirable or not."""
 
     kind: ClassVar = "co"
     id: str
     """Digest of set, sample and label."""
     set: str
-    """The preference set it was split from."""
+    """Id of the preference set it was split from."""
     prompt_id: str
     """The prompt."""
     axis: Axis
@@ -342,16 +364,18 @@ class Completion(Record):
         return cls.model_validate({"id": digest(cls.kind, *(fields[n] for n in named)), **fields})
 
 
-class PreferenceSet(Record):
+class PreferenceSet(Fact):
     """What became of every pair that was judged for one set: the failure census."""
 
     kind: ClassVar = "st"
     id: str
-    """Digest of name and job."""
+    """Digest of the name and what the set follows from."""
     name: str
-    """``NAME/axis``."""
+    """``JOB/axis``."""
     job_id: str
     """The job that made it."""
+    inputs: str
+    """Digest over the pairing policy and the judgments used: new judgments make a new set."""
     axis: Axis
     """The dimension."""
     judge: str
@@ -373,10 +397,10 @@ class PreferenceSet(Record):
     @classmethod
     def make(cls, **fields: object) -> Self:
         """Build a set record with its content id."""
-        return cls.model_validate({"id": digest(cls.kind, fields["name"], fields["job_id"]), **fields})
+        return cls.model_validate({"id": digest(cls.kind, fields["name"], fields["inputs"]), **fields})
 
 
-class Document(Record):
+class Document(Fact):
     """A text that records refer to by digest: a constitution, a judge template, a pipeline."""
 
     kind: ClassVar = "do"
@@ -390,12 +414,12 @@ class Document(Record):
     """The whole text, as used."""
 
 
-class Job(Record):
+class Job(Fact):
     """One resolved pipeline over one prompt file; the same inputs give the same id."""
 
     kind: ClassVar = "jb"
     id: str
-    """Digest of the resolved pipeline and the prompts' digest."""
+    """``NAME-`` and ten hex digits over the resolved pipeline, its files' and the prompts' digests."""
     name: str
     """The pipeline's name."""
     pipeline: str
@@ -404,9 +428,11 @@ class Job(Record):
     """Digest over the ids of the prompts used."""
     seed: int
     """Seed of everything drawn."""
+    test_share: float = 0.1
+    """Share of prompts on the test side of the split."""
 
 
-class JobEvent(Record):
+class JobEvent(Fact):
     """One change of a job's state, appended and never edited."""
 
     kind: ClassVar = "ev"
@@ -427,7 +453,7 @@ class JobEvent(Record):
         return cls.model_validate({"id": digest(cls.kind, fields), **fields})
 
 
-class TaskState(Record):
+class TaskState(Fact):
     """How one task of a job ended; a later ``done`` stands over an earlier ``failed``."""
 
     kind: ClassVar = "tk"
@@ -443,6 +469,8 @@ class TaskState(Record):
     """How it ended."""
     reason: str = ""
     """Why it failed; empty when done."""
+    outputs: tuple[str, ...] = ()
+    """Ids of the records it produced, in the order produced."""
 
     @classmethod
     def make(cls, **fields: object) -> Self:
@@ -450,7 +478,7 @@ class TaskState(Record):
         return cls.model_validate({"id": digest(cls.kind, fields), **fields})
 
 
-RECORDS: tuple[type[Record], ...] = (
+RECORDS: tuple[type[Fact], ...] = (
     Document, Job, Prompt, Sample, Judgment, Score, Ranking, Preference, Completion,
     PreferenceSet, TaskState, JobEvent,
 )  # fmt: skip

@@ -68,15 +68,15 @@ class Models:
         """Return the client of a model spec."""
         if spec not in self.clients:
             parsed = ModelSpec.parse(spec)
-            # Calls to a model in this process queue for it; only an answer ends the wait.
-            waits = {"timeout": math.inf} if parsed.provider == "local" else {}
+            # A model in this process is fastest when it sees all that waits, and only an answer ends a wait.
+            local = {"start": self._limits.max, "timeout": math.inf}
             self.clients[spec] = Client(
                 open_provider(parsed, self._settings),
                 self._journal,
                 job_id=self._job_id,
                 budget=self._budget,
                 price=self._prices[spec],
-                limits=self._limits.model_copy(update=waits),
+                limits=self._limits.model_copy(update=local if parsed.provider == "local" else {}),
             )
         return self.clients[spec]
 

@@ -106,7 +106,8 @@ async def run(loaded: Loaded, options: Options, settings: Settings, listener: Li
     outcome = Outcome(job.id, folder)
     async with opened(folder) as workspace:
         spend = workspace.journal.spend(job.id)
-        budget = Budget(options.budget, spend.settled + spend.pending)
+        again = f"{resume_command(workspace, job.id)} --budget USD"
+        budget = Budget(options.budget, spend.settled + spend.pending, resume=again)
         models = Models(
             settings, workspace.journal, job_id=job.id, budget=budget, limits=pipeline.limits, prices=priced
         )

@@ -129,6 +129,33 @@ class Provider(Protocol):
         ...
 
 
+class Answered(Protocol):
+    """A reply and the key of the call that bought it."""
+
+    @property
+    def reply(self) -> Reply:
+        """The reply, read."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The request key."""
+        ...
+
+
+class Caller(Protocol):
+    """Whatever answers requests: the client in a job, a script in a test."""
+
+    async def call(self, request: Request) -> Answered:
+        """Answer one request.
+
+        Raises:
+            CallError: the call was given up.
+            BudgetError: the cap leaves no room for it.
+        """
+        ...
+
+
 def request_key(provider: str, model: str, body: Mapping[str, JsonValue], sample_index: int) -> str:
     """Digest that names one purchasable call: 64 hex digits of SHA-256."""
     return hashlib.sha256(canonical([provider, model, body, sample_index])).hexdigest()
