@@ -1,0 +1,1 @@
+INSERT INTO applied VALUES ($segment, $offset, $crc, $tallies, $library);
