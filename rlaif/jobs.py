@@ -152,13 +152,18 @@ class Runner:
         self._raise(ended)
         return result
 
-    def stop(self, reason: RlaifError | None = None) -> None:
-        """Stop admitting tasks; those in flight get ten seconds, or none at the second call."""
+    def stop(self) -> None:
+        """Stop admitting tasks; those in flight get ten seconds, or none if the job is stopping already."""
         if self._stopping:
             self._cancel()
+        self._drain(Interrupted("stopped by a signal; nothing answered so far is lost"))
+
+    def _drain(self, reason: RlaifError) -> None:
+        """Let tasks in flight end: what they asked is paid for. The first of many tasks' reasons counts."""
+        if self._stopping:
             return
         self._stopping = True
-        self._stopped_by = reason or Interrupted("stopped by a signal; nothing answered so far is lost")
+        self._stopped_by = reason
         asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._cancel)
 
     def _cancel(self) -> None:
@@ -203,11 +208,13 @@ class Runner:
             records = await task.run()
         except CallError as error:
             if error.fatal:
-                self.stop(JobError(f"{error}; fix it, then: {resume_command(self._workspace, self._job_id)}"))
+                self._drain(
+                    JobError(f"{error}; fix it, then: {resume_command(self._workspace, self._job_id)}")
+                )
                 return None
             reason = str(error)
         except RlaifError as error:  # no money, no disk: nothing more can be done by any task
-            self.stop(error)
+            self._drain(error)
             return None
         except Exception as error:  # one poisoned row must not end a paid job
             log.exception("task %s of stage %s failed", task.id, stage)
@@ -236,7 +243,7 @@ class Runner:
         if ended >= QUOTA_FLOOR and result.failed > self._max_failed_share * ended:
             (reason, times), *_ = result.failures.most_common(1)
             again = resume_command(self._workspace, self._job_id)
-            self.stop(
+            self._drain(
                 JobError(
                     f"stage {result.stage!r}: {result.failed} of {ended} tasks failed, most often"
                     f" ({times}x) {reason!r}; at most {self._max_failed_share:.0%} may fail"

@@ -196,7 +196,7 @@ def _check_order(pipeline: Pipeline, file: YamlFile) -> None:
 
 
 def _check_axes(loaded: Loaded, file: YamlFile) -> None:
-    judged: set[str] = set()
+    judged: dict[str, bool] = {}  # axis -> both orders of every pair are judged
     preferred: set[str] = set()
     for index, (stage, constitution) in enumerate(
         zip(loaded.pipeline.stages, loaded.constitutions, strict=True)
@@ -204,7 +204,8 @@ def _check_axes(loaded: Loaded, file: YamlFile) -> None:
         if constitution is not None:
             if constitution.axis in judged:
                 raise _at(file, index, f"axis {constitution.axis!r} is judged twice; give each stage its own")
-            judged.add(constitution.axis)
+            judge = stage.judge if isinstance(stage, JudgeStage) else None
+            judged[constitution.axis] = isinstance(judge, JudgeConfig) and judge.orders == "both"
         if isinstance(stage, PreferStage):
             if stage.axis not in judged:
                 known = ", ".join(sorted(judged))
@@ -212,6 +213,13 @@ def _check_axes(loaded: Loaded, file: YamlFile) -> None:
             if stage.axis in preferred:
                 raise _at(file, index, f"axis {stage.axis!r} has a 'prefer' stage already; keep one")
             preferred.add(stage.axis)
+            if stage.pairing.consistent_only and not judged[stage.axis]:
+                raise _at(
+                    file,
+                    index,
+                    "'consistent_only' needs a pairwise judge that sees both orders; set orders: both, or leave"
+                    " it out",
+                )
 
 
 def _at(file: YamlFile, stage: int, message: str) -> InputError:

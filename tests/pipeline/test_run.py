@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlaif.errors import InputError, UnpricedError
-from rlaif.pipeline import Options, Outcome, load_pipeline, opened, run
+from rlaif.pipeline import Options, Outcome, load_pipeline, opened, quote, run
 from rlaif.records import Judgment, Preference, PreferenceSet, Prompt, Sample, TaskState
 from rlaif.settings import Settings
 from tests.pipeline.files import write
@@ -146,11 +146,7 @@ def test_mistakes_are_named_with_their_line(
     assert edit[0] in text
     path.write_text(text.replace(*edit))
     with pytest.raises(InputError) as caught:
-        loaded = load_pipeline(path)
-        Settings.load()
-        from rlaif.pipeline import quote
-
-        quote(loaded, Settings.load(), allow_unpriced=False)
+        quote(load_pipeline(path), Settings.load(), allow_unpriced=False)
     message = str(caught.value)
     for word in words:
         assert word in message
@@ -164,3 +160,11 @@ def test_stages_need_what_comes_before_them(tmp_path: Path) -> None:
     path.write_text(text[:start] + text[end:])
     with pytest.raises(InputError, match=r"pipeline.yaml:\d+: stages.0: stage 'judge' needs a 'sample'"):
         load_pipeline(path)
+
+
+@pytest.mark.parametrize("judge", ["stages.1.judge.kind=pointwise", "stages.1.judge.orders=one"])
+def test_agreement_of_orders_needs_both(tmp_path: Path, judge: str) -> None:
+    path = write(tmp_path)
+    with pytest.raises(InputError, match="'consistent_only' needs a pairwise judge"):
+        load_pipeline(path, [judge, "stages.3.pairing.consistent_only=true"])
+    load_pipeline(path, ["stages.3.pairing.consistent_only=true"])
