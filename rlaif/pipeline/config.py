@@ -196,30 +196,35 @@ def _check_order(pipeline: Pipeline, file: YamlFile) -> None:
 
 
 def _check_axes(loaded: Loaded, file: YamlFile) -> None:
-    judged: dict[str, bool] = {}  # axis -> both orders of every pair are judged
+    judged: dict[str, bool] = {}  # axis -> whether its pairs are seen in both orders
     preferred: set[str] = set()
-    for index, (stage, constitution) in enumerate(
-        zip(loaded.pipeline.stages, loaded.constitutions, strict=True)
-    ):
-        if constitution is not None:
-            if constitution.axis in judged:
-                raise _at(file, index, f"axis {constitution.axis!r} is judged twice; give each stage its own")
-            judge = stage.judge if isinstance(stage, JudgeStage) else None
-            judged[constitution.axis] = isinstance(judge, JudgeConfig) and judge.orders == "both"
-        if isinstance(stage, PreferStage):
-            if stage.axis not in judged:
-                known = ", ".join(sorted(judged))
-                raise _at(file, index, f"axis {stage.axis!r} is not judged above; axes judged: {known}")
-            if stage.axis in preferred:
-                raise _at(file, index, f"axis {stage.axis!r} has a 'prefer' stage already; keep one")
-            preferred.add(stage.axis)
-            if stage.pairing.consistent_only and not judged[stage.axis]:
-                raise _at(
-                    file,
-                    index,
-                    "'consistent_only' needs a pairwise judge that sees both orders; set orders: both, or leave"
-                    " it out",
-                )
+    stages = zip(loaded.pipeline.stages, loaded.constitutions, strict=True)
+    for index, (stage, constitution) in enumerate(stages):
+        complaint = None
+        if isinstance(stage, JudgeStage) and constitution is not None:
+            complaint = _judges(stage, constitution.axis, judged)
+        elif isinstance(stage, PreferStage):
+            complaint = _prefers(stage, judged, preferred)
+        if complaint:
+            raise _at(file, index, complaint)
+
+
+def _judges(stage: JudgeStage, axis: str, judged: dict[str, bool]) -> str | None:
+    if axis in judged:
+        return f"axis {axis!r} is judged twice; give each stage its own"
+    judged[axis] = isinstance(stage.judge, JudgeConfig) and stage.judge.orders == "both"
+    return None
+
+
+def _prefers(stage: PreferStage, judged: dict[str, bool], preferred: set[str]) -> str | None:
+    if stage.axis not in judged:
+        return f"axis {stage.axis!r} is not judged above; axes judged: {', '.join(sorted(judged))}"
+    if stage.axis in preferred:
+        return f"axis {stage.axis!r} has a 'prefer' stage already; keep one"
+    if stage.pairing.consistent_only and not judged[stage.axis]:
+        return "'consistent_only' needs a pairwise judge of both orders; set orders: both, or leave it out"
+    preferred.add(stage.axis)
+    return None
 
 
 def _at(file: YamlFile, stage: int, message: str) -> InputError:
