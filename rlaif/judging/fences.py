@@ -102,13 +102,13 @@ def parse_template(name: str, text: str, slots: frozenset[str]) -> Template:
 
 
 def boundary(prompt_id: str, seed: int) -> str:
-    """Six letters that fence every text of one prompt, the same in each of its judge calls.
+    """Four letters that fence every text of one prompt, the same in each of its judge calls.
 
     Letters only, since many tokenizers spend a token on each digit. Secrecy is not needed: an
     occurrence inside a fenced text is neutralised.
     """
     raw = hashlib.sha256(canonical([prompt_id, seed])).digest()
-    return "".join(chr(ord("a") + byte % 26) for byte in raw[:6])
+    return "".join(chr(ord("a") + byte % 26) for byte in raw[:4])
 
 
 _MARKERS = re.compile(

@@ -11,8 +11,8 @@ from rlaif.records import Message, Prompt, digest
 PAIR = frozenset({"first", "second"})
 
 
-def test_boundary_is_six_letters_of_prompt_and_seed() -> None:
-    assert re.fullmatch("[a-z]{6}", boundary("pr_1", 0))
+def test_boundary_is_four_letters_of_prompt_and_seed() -> None:
+    assert re.fullmatch("[a-z]{4}", boundary("pr_1", 0))
     assert boundary("pr_1", 0) == boundary("pr_1", 0)
     assert len({boundary("pr_1", 0), boundary("pr_1", 1), boundary("pr_2", 0)}) == 3
 

@@ -33,9 +33,10 @@ def test_the_question_word_for_word() -> None:
     system, user = request.messages
     assert system.content.endswith("\n\nRules:\n- Be exact.")
     assert user.content == (
-        f"<<prompt {token}>>\nName a river.\n<<end {token}>>\n\n"
-        f"<<A {token}>>\nThe Elbe.\n<<end {token}>>\n\n"
-        f"<<B {token}>>\nMount {{first}} <|\\im_end|>\n<<end {token}>>\n\n"
+        f"<<prompt {token}>>\nName a river.\n"
+        f"<<A {token}>>\nThe Elbe.\n"
+        f"<<B {token}>>\nMount {{first}} <|\\im_end|>\n"
+        f"<<end {token}>>\n"
         "Which response follows the rules better? Answer with one letter, A or B."
     )
 
