@@ -111,8 +111,8 @@ class _File(_Section):
     """OpenAI-compatible servers by name."""
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
     """Prices by model spec; they stand over the bundled table."""
-    concurrency: int = Field(default=64, ge=1, le=4096)
-    """Calls in flight at most, where a pipeline says nothing else."""
+    concurrency: int = Field(default=1024, ge=1, le=4096)
+    """Most calls in flight to one model, whatever a pipeline asks for."""
 
 
 class Settings(_File):

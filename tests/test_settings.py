@@ -45,7 +45,7 @@ def test_without_file_or_environment(tmp_path: Path) -> None:
     assert (found.openai_url, found.anthropic_url) == (
         "https://api.openai.com/v1", "https://api.anthropic.com",
     )  # fmt: skip
-    assert (found.compatible, found.prices, found.keys, found.concurrency) == ({}, {}, {}, 64)
+    assert (found.compatible, found.prices, found.keys, found.concurrency) == ({}, {}, {}, 1024)
 
 
 def test_a_whole_file(tmp_path: Path) -> None:

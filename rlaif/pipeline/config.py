@@ -19,6 +19,7 @@ from rlaif.exports import MarginScale
 from rlaif.judging import JudgeConfig, ScorerConfig
 from rlaif.preferences import Pairing
 from rlaif.prompts import PromptFile, read_prompts
+from rlaif.providers.base import ModelSpec
 from rlaif.providers.limits import Limits
 from rlaif.records import Axis, Document, Record, canonical
 from rlaif.sampling import Policy
@@ -212,6 +213,8 @@ def _check_axes(loaded: Loaded, file: YamlFile) -> None:
 def _judges(stage: JudgeStage, axis: str, judged: dict[str, bool]) -> str | None:
     if axis in judged:
         return f"axis {axis!r} is judged twice; give each stage its own"
+    if stage.judge.verdict == "labels" and ModelSpec.parse(stage.judge.model).provider == "anthropic":
+        return f"{stage.judge.model!r} gives no label probabilities; set verdict: text"
     judged[axis] = isinstance(stage.judge, JudgeConfig) and stage.judge.orders == "both"
     return None
 

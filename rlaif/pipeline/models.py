@@ -68,17 +68,29 @@ class Models:
         """Return the client of a model spec."""
         if spec not in self.clients:
             parsed = ModelSpec.parse(spec)
-            # A model in this process is fastest when it sees all that waits, and only an answer ends a wait.
-            local = {"start": self._limits.max, "timeout": math.inf}
             self.clients[spec] = Client(
                 open_provider(parsed, self._settings),
                 self._journal,
                 job_id=self._job_id,
                 budget=self._budget,
                 price=self._prices[spec],
-                limits=self._limits.model_copy(update=local if parsed.provider == "local" else {}),
+                limits=self._bounds(parsed),
             )
         return self.clients[spec]
+
+    def _bounds(self, spec: ModelSpec) -> Limits:
+        """The pipeline's limits under the operator's; a model in this process has its own pace."""
+        most = min(self._limits.max, self._settings.concurrency)
+        bounds: dict[str, float] = {"max": most, "start": min(self._limits.start, most)}
+        if spec.provider == "local":
+            # It is fastest when it sees all that waits, and only an answer ends a wait.
+            bounds |= {"start": most, "timeout": math.inf}
+        return self._limits.model_copy(update=bounds)
+
+    def stop(self) -> None:
+        """Let no client send anything more."""
+        for client in self.clients.values():
+            client.stop()
 
     async def close(self) -> None:
         """Close every provider that was opened."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import signal
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -118,6 +119,7 @@ async def run(loaded: Loaded, options: Options, settings: Settings, listener: Li
             window=2 * pipeline.limits.max,
             max_failed_share=pipeline.max_failed_share,
             listener=listener,
+            halt=models.stop,
         )
         state = Run(loaded, job, prompts.prompts, workspace, runner, models, done, outcome.files)
         try:
@@ -192,6 +194,9 @@ def _reading(prompts: Sequence[Prompt]) -> Task:
 @contextmanager
 def _signals(runner: Runner) -> Iterator[None]:
     """SIGINT and SIGTERM drain; a second one cancels what is in flight."""
+    if threading.current_thread() is not threading.main_thread():  # no other thread may catch signals
+        yield
+        return
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)
     for number in caught:

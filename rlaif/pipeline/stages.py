@@ -213,7 +213,7 @@ async def _prefer(run: Run, stage: PreferStage) -> StageResult:
     set_id = digest(PreferenceSet.kind, name, inputs)
     result = StageResult(f"prefer {stage.axis}", planned=1)
     known = next(iter(run.workspace.store.read(PreferenceSet, "id = ?", [set_id])), None)
-    if known is None:
+    if known is None or not _whole(run, known):
         counts = await _derive(run, stage, question, set_id)
         known = PreferenceSet.make(
             name=name,
@@ -233,6 +233,12 @@ async def _prefer(run: Run, stage: PreferStage) -> StageResult:
         result.done = 1
     run.sets[stage.axis] = known
     return result
+
+
+def _whole(run: Run, known: PreferenceSet) -> bool:
+    """Whether all preferences of a set are there; damage to the journal may have taken some."""
+    [held] = run.workspace.store.query("set_size", set_id=known.id).column("preferences").to_pylist()
+    return bool(held == known.counts.get("preferred", 0))
 
 
 def _inputs(run: Run, stage: PreferStage, question: _Question) -> str:

@@ -9,6 +9,10 @@ import pytest
 
 from rlaif.errors import InputError, UnpricedError
 from rlaif.pipeline import Options, Outcome, load_pipeline, opened, quote, run
+from rlaif.pipeline.models import Models
+from rlaif.providers.base import ModelSpec
+from rlaif.providers.budget import Budget
+from rlaif.providers.limits import Limits
 from rlaif.records import Judgment, Preference, PreferenceSet, Prompt, Sample, TaskState
 from rlaif.settings import Settings
 from tests.pipeline.files import write
@@ -168,3 +172,25 @@ def test_agreement_of_orders_needs_both(tmp_path: Path, judge: str) -> None:
     with pytest.raises(InputError, match="'consistent_only' needs a pairwise judge"):
         load_pipeline(path, [judge, "stages.3.pairing.consistent_only=true"])
     load_pipeline(path, ["stages.3.pairing.consistent_only=true"])
+
+
+def test_a_judge_without_label_probabilities_is_refused_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, judge="anthropic:claude-opus-5")
+    with pytest.raises(
+        InputError, match=r"stages.1: 'anthropic:claude-opus-5' gives no label prob.*verdict: text"
+    ):
+        load_pipeline(path)
+    load_pipeline(path, ["stages.1.judge.verdict=text", "stages.2.judge.verdict=json"])
+
+
+async def test_the_operators_bound_stands_over_the_pipelines(tmp_path: Path) -> None:
+    def bounds(concurrency: int) -> tuple[int, int]:
+        settings = Settings.load().model_copy(update={"concurrency": concurrency})
+        made = Models(
+            settings, None, job_id="j", budget=Budget(None), limits=Limits(start=20, max=100), prices={}
+        )
+        found = made._bounds(ModelSpec("mock", "text"))
+        return found.start, found.max
+
+    assert bounds(1024) == (20, 100)
+    assert bounds(8) == (8, 8)
