@@ -1,9 +1,12 @@
 """Judged comparisons a second: this package end to end against ceilings and a peer, in one run.
 
-Every call meets a fake upstream that answers after 50 ms, with 256 calls in flight. Ours goes through
-``Client``: request, key, journal on disk (fsync'd), reservation, send, reading. The ceilings are plain
-aiohttp, for ``compatible:``, and the bare openai SDK on its aiohttp transport, for ``openai:``. Each
-contender runs in a process of its own; rounds alternate. Writes one JSON row to stdout.
+Every call meets a fake upstream that answers after 50 ms, with 256 calls in flight. Ours is the judge
+stage of a job: template, fences, key, journal on disk (fsync'd), reservation, send, reading, verdict,
+commit and store, until all of it is in DuckDB. Samples come from ``mock:text`` before the clock starts.
+The ceilings are plain aiohttp, for ``compatible:``, and the bare SDKs on their aiohttp transports. Each
+contender runs in a process of its own; rounds alternate. The peers' upstream always gives the same
+text, in which our grammar finds no verdict: those judgments are stored as unparsable. Writes one JSON
+row to stdout.
 
     python benchmarks/judged_calls.py [--calls N] [--rounds N] [--peers FOLDER]
 
@@ -28,75 +31,115 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlaif.journal import Journal
-from rlaif.providers.base import ModelSpec, Request
-from rlaif.providers.budget import Budget
-from rlaif.providers.client import Client, Limits
-from rlaif.providers.prices import Price
-from rlaif.providers.registry import open_provider
-from rlaif.records import Message, SamplingParams
-from rlaif.settings import Server, Settings
+from rlaif.pipeline import Options, load_pipeline, run
+from rlaif.settings import ModelPrice, Server, Settings
 
 ROOT = Path(__file__).parent.parent
 IN_FLIGHT = 256
 LATENCY = 0.05
-OURS = {"compatible": "compatible:lab/judge", "openai": "openai:judge"}
-CEILING = {"compatible": "raw_aiohttp", "openai": "openai_sdk"}
+OURS = {"compatible": "compatible:lab/judge", "openai": "openai:judge", "anthropic": "anthropic:judge"}
+CEILING = {"compatible": "raw_aiohttp", "openai": "openai_sdk", "anthropic": "anthropic_sdk"}
+ANTHROPIC = ("anthropic", "anthropic_sdk")
+"""Contenders that meet our own upstream, since the peers' speaks only the other wire format."""
 
 
-async def judge_all(spec: ModelSpec, settings: Settings, folder: Path, calls: int) -> float:
-    """Buy all judgments of one job; return calls a second."""
-    limits = Limits(start=IN_FLIGHT, max=IN_FLIGHT)
-    journal = Journal.open(folder)
-    client = Client(
-        open_provider(spec, settings),
-        journal,
-        job_id="jb",
-        budget=Budget(1000.0),
-        price=Price.flat(1.0, 1.0, "benchmark"),
-        limits=limits,
-    )
-    began = time.perf_counter()
-    answers = await asyncio.gather(*(client.call(request(spec, number)) for number in range(calls)))
-    seconds = time.perf_counter() - began
-    await client.close()
-    await journal.close()
-    assert all(one.reply.text and not one.cached for one in answers)
+PIPELINE = """\
+schema_version: 1
+name: bench
+prompts: {{path: prompts.jsonl}}
+limits: {{start: {in_flight}, max: {in_flight}}}
+stages:
+  - kind: sample
+    policies: [{{model: "mock:text", k: 2}}]
+  - kind: judge
+    constitution: {root}/constitutions/helpfulness.yaml
+    judge: {{kind: pairwise, model: "{judge}", verdict: text, max_tokens: 64}}
+"""
+
+
+class Clock:
+    """Listens for the moment the judge stage begins."""
+
+    began = 0.0
+
+    def stage(self, name: str, total: int) -> None:
+        self.began = time.perf_counter()
+
+    def task(self, ok: bool) -> None:
+        assert ok
+
+
+async def judge_all(judge: str, settings: Settings, folder: Path, calls: int) -> float:
+    """Run a job with ``calls`` judge calls; return them a second, store and close included."""
+    rows = (json.dumps({"prompt": f"Question {number}?"}) for number in range(calls // 2))
+    (folder / "prompts.jsonl").write_text("\n".join(rows))
+    file = folder / "pipeline.yaml"
+    file.write_text(PIPELINE.format(in_flight=IN_FLIGHT, root=ROOT, judge=judge))
+    clock = Clock()
+    outcome = await run(load_pipeline(file), Options(folder=folder / "out", budget=1000.0), settings, clock)
+    seconds = time.perf_counter() - clock.began
+    assert outcome.stages[1].done == calls // 2
     return calls / seconds
 
 
-def request(spec: ModelSpec, number: int) -> Request:
-    """Ask what the ceilings ask: the same words, hence the same bytes on the wire but for the knobs."""
-    text = f"Question {number}? " + "answer one " * 20 + "answer two " * 20
-    return Request(spec.model, (Message(role="user", content=text),), SamplingParams(max_tokens=64))
+async def bare_anthropic(url: str, calls: int) -> float:
+    """The ceiling for ``anthropic:``: the SDK alone, on the transport that ours uses too."""
+    from anthropic import AsyncAnthropic, DefaultAioHttpClient
+
+    client = AsyncAnthropic(base_url=url, api_key="x", http_client=DefaultAioHttpClient())
+    gate = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(number: int) -> None:
+        async with gate:
+            text = f"Question {number}? " + "answer one " * 20 + "answer two " * 20
+            await client.messages.create(
+                model="judge", max_tokens=64, messages=[{"role": "user", "content": text}]
+            )
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(one, range(calls)))
+    seconds = time.perf_counter() - began
+    await client.close()
+    return calls / seconds
 
 
 def ours(name: str, port: int, calls: int) -> None:
-    """Run one of our contenders in this process and print its rate."""
-    url = f"http://127.0.0.1:{port}/v1"
+    """Run one contender in this process and print its rate."""
+    url = f"http://127.0.0.1:{port}"
     settings = Settings(
-        home=Path(), compatible={"lab": Server(base_url=url)}, openai_url=url, keys={"OPENAI_API_KEY": "x"}
+        home=Path(),
+        compatible={"lab": Server(base_url=f"{url}/v1")},
+        openai_url=f"{url}/v1",
+        anthropic_url=url,
+        keys={"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x"},
+        prices={judge: ModelPrice(input=1.0, output=1.0) for judge in OURS.values()},
     )
-    with tempfile.TemporaryDirectory() as folder:
-        spec = ModelSpec.parse(OURS[name])
-        print(asyncio.run(judge_all(spec, settings, Path(folder), calls)), "req/s")
+    if name == "anthropic_sdk":
+        found = asyncio.run(bare_anthropic(url, calls))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            found = asyncio.run(judge_all(OURS[name], settings, Path(folder), calls))
+    print(found, "req/s")
 
 
-def contenders(peers: Path | None, port: int, calls: int) -> tuple[dict[str, list[str]], dict[str, str]]:
+def contenders(
+    peers: Path | None, port: int, own: int, calls: int
+) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Commands by name, and what is left out with its reason."""
-    given = [str(port), str(calls)]
-    me = [sys.executable, str(Path(__file__).resolve())]
-    commands = {name: [*me, "--ours", name, "--port", given[0], "--calls", given[1]] for name in OURS}
+    me = [sys.executable, str(Path(__file__).resolve()), "--calls", str(calls)]
+    commands = {
+        name: [*me, "--ours", name, "--port", str(own if name in ANTHROPIC else port)]
+        for name in (*OURS, "anthropic_sdk")
+    }
     if peers is None:
-        return commands, dict.fromkeys((*CEILING.values(), "curator"), "no peers folder given")
-    commands["raw_aiohttp"] = [sys.executable, str(peers / "raw_calls.py"), *given, str(IN_FLIGHT)]
-    commands["openai_sdk"] = [
-        sys.executable, str(peers / "sdk_calls.py"), *given, str(IN_FLIGHT), "aiohttp",
-    ]  # fmt: skip
+        return commands, dict.fromkeys(("raw_aiohttp", "openai_sdk", "curator"), "no peers folder given")
+    given = [str(port), str(calls), str(IN_FLIGHT)]
+    commands["raw_aiohttp"] = [sys.executable, str(peers / "raw_calls.py"), *given]
+    commands["openai_sdk"] = [sys.executable, str(peers / "sdk_calls.py"), *given, "aiohttp"]
     curator = os.environ.get("RLAIF_CURATOR_PYTHON")
     if not curator:
         return commands, {"curator": "RLAIF_CURATOR_PYTHON is not set"}
-    commands["curator"] = [curator, str(peers / "curator_rows.py"), *given, str(IN_FLIGHT)]
+    commands["curator"] = [curator, str(peers / "curator_rows.py"), *given]
     return commands, {}
 
 
@@ -131,8 +174,8 @@ def upstream(peers: Path | None) -> Iterator[int]:
 
 def measure(peers: Path | None, calls: int, rounds: int) -> dict[str, object]:
     """Alternate all contenders for some rounds; medians, spread and paired ratios."""
-    with upstream(peers) as port:
-        commands, left_out = contenders(peers, port, calls)
+    with upstream(peers) as port, upstream(None) as own:
+        commands, left_out = contenders(peers, port, own, calls)
         rates: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(rounds):
             for name, command in commands.items():
@@ -165,7 +208,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", type=Path, default=os.environ.get("RLAIF_PEERS") or None)
-    parser.add_argument("--ours", choices=OURS, help=argparse.SUPPRESS)
+    parser.add_argument("--ours", choices=(*OURS, "anthropic_sdk"), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.ours:
