@@ -85,7 +85,7 @@ def _set(one: SetFigures) -> Iterator[tuple[Weight, str]]:
     if not one.made.audited:
         text = (
             "Unaudited: no scorecard of this judge under this constitution and template was on file. How"
-            " often it agrees with people is not known; measure it with: rlaif audit"
+            " often it agrees with people is not known."
         )
         yield "note", text
 
