@@ -21,6 +21,7 @@ import os
 import sys
 import tempfile
 import traceback
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,24 +141,55 @@ def boundary() -> Iterator[None]:
     try:
         yield
     except RlaifError as error:
-        _say(str(error))
+        tell(str(error))
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        _say("interrupted; nothing answered so far is lost")
+        tell("interrupted; nothing answered so far is lost")
         raise SystemExit(130) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except OSError as error:
-        _say(f"{error.strerror or error}: {error.filename or 'an input or output file'}")
+        tell(f"{error.strerror or error}: {error.filename or 'an input or output file'}")
+        raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        tell(f"{error.name!r} is not installed and is needed here; run: pip install --force-reinstall rlaif")
         raise SystemExit(2) from None
     except Exception as error:  # the one place where a bug becomes a sentence
-        handle, name = tempfile.mkstemp(prefix="rlaif-traceback-", suffix=".txt", text=True)
-        with os.fdopen(handle, "w") as file:
-            traceback.print_exc(file=file)
-        _say(f"internal error ({type(error).__name__}); the traceback is in {name}; please report it")
+        name = keep_traceback(error)
+        tell(f"internal error ({type(error).__name__}); the traceback is in {name}; please report it")
         raise SystemExit(1) from None
 
 
-def _say(message: str) -> None:
-    print(f"rlaif: {' '.join(message.split())}", file=sys.stderr)
+def keep_traceback(error: BaseException) -> str:
+    """Write an exception's traceback to a new file for a bug report, and return the file's name."""
+    handle, name = tempfile.mkstemp(prefix="rlaif-traceback-", suffix=".txt", text=True)
+    with os.fdopen(handle, "w", errors="backslashreplace") as file:
+        traceback.print_exception(error, file=file)
+    return name
+
+
+def tell(message: str) -> None:
+    """Say one sentence to a person on stderr, on one line."""
+    print(f"rlaif: {plain(' '.join(message.split()))}", file=sys.stderr)
+
+
+def plain(text: str) -> str:
+    """Return one line that is safe to print: what is not visible as itself stands as a Python escape.
+
+    Model text and file content are attacker-controlled. Line breaks, terminal escapes (ANSI, OSC), bidi
+    and zero-width characters, and letters without a shape would all let a text pass for another.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if _visible(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+def _visible(character: str) -> bool:
+    if character in _SHAPELESS:
+        return False
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+_SHAPELESS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters, marks and symbols that are drawn as nothing."""

@@ -5,10 +5,12 @@ Owns the answers behind ``rlaif show``, ``jobs`` and ``doctor``. Leaves layout t
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +18,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from rlaif import __version__
+from rlaif.complaints import shown
 from rlaif.errors import InputError
 from rlaif.journal import Call
 from rlaif.records import (
@@ -37,7 +40,7 @@ from rlaif.store import Workspace
 Tree = dict[str, JsonValue]
 T = TypeVar("T", bound=Fact)
 
-CALL_DIGITS = 64
+_CALL = re.compile("[0-9a-f]{64}")
 PACKAGES = ("duckdb", "pyarrow", "openai", "anthropic", "torch", "transformers", "datasets", "trl")
 
 
@@ -47,23 +50,31 @@ def explain(workspace: Workspace, id: str) -> Tree:
     Raises:
         InputError: nothing has it.
     """
-    if len(id) == CALL_DIGITS and "_" not in id:
-        return {"call": _call(workspace, id)}
-    found = workspace.store.find(id)
+    if _CALL.fullmatch(id) and (call := _call(workspace, id)) is not None:
+        return {"kind": "call", **call}
+    found = workspace.store.find(id) or _set(workspace, id)
     if found is None:
         raise InputError(
-            f"no record {id!r} in {str(workspace.folder)!r}; ids are printed by 'rlaif jobs --json', stand in"
-            " every export, and can be searched with 'rlaif db sql'"
+            f"nothing in {str(workspace.folder)!r} has the id {shown(id)}; ids stand in every export, those of"
+            " jobs are listed by: rlaif jobs, and all can be found with: rlaif db sql"
         )
     return {**_plain(found), **_around(workspace, found)}
 
 
-def list_jobs(workspace: Workspace) -> list[Tree]:
-    """Every job of a store: state, census and cost, newest change first."""
+def list_jobs(workspace: Workspace, running: Collection[str] = ()) -> list[Tree]:
+    """Every job of a store: state, census and cost, newest change first.
+
+    Args:
+        workspace: where they are.
+        running: the jobs this process runs. A folder has one owner, so any other that says so was killed.
+    """
     rows: list[Tree] = workspace.store.query("jobs").to_pylist()
     for row in rows:
         job_id = str(row["job_id"])
-        sets = workspace.store.read(PreferenceSet, "job_id = ?", [job_id])
+        if row["state"] == "running" and job_id not in running:
+            row["state"] = "interrupted"
+            row["note"] = f"its process was killed; go on with: rlaif resume {job_id}"
+        sets = workspace.store.read(PreferenceSet, "job_id = ?", [job_id], order="rowid")
         newest = {one.name: one.counts.get("preferred", 0) for one in sets}
         tasks = workspace.store.query("task_census", job_id=job_id).to_pylist()
         row["preferences"] = sum(newest.values())
@@ -91,67 +102,103 @@ def diagnose() -> dict[str, str]:
 
 def _around(workspace: Workspace, record: Fact) -> Tree:
     """What a reader wants beside the record itself."""
-    if isinstance(record, Preference):
-        return _preference(workspace, record)
-    if isinstance(record, Judgment):
-        return _judgment(workspace, record)
-    if isinstance(record, Score):
-        return {"sample": _text(workspace, record.sample_id), "call": _call(workspace, record.request_key)}
-    if isinstance(record, Sample):
-        return {
-            "prompt": _prompt(workspace, record.prompt_id),
-            "call": _call(workspace, record.request_key),
-        }
-    if isinstance(record, Prompt):
-        drawn = workspace.store.read(Sample, "prompt_id = ?", [record.id])
-        return {"samples": [{"id": one.id, "response": one.response} for one in drawn]}
-    if isinstance(record, Job):
-        return _job(workspace, record)
-    return {}
+    match record:
+        case Preference():
+            return _preference(workspace, record)
+        case Judgment():
+            return _judgment(workspace, record)
+        case Score():
+            return _score(workspace, record)
+        case Sample():
+            return {
+                "prompt": _prompt(workspace, record.prompt_id),
+                "call": _call(workspace, record.request_key),
+            }
+        case Prompt():
+            drawn = workspace.store.read(Sample, "prompt_id = ?", [record.id])
+            return {"samples": [{"id": one.id, "response": one.response} for one in drawn]}
+        case PreferenceSet():
+            return {"clauses": _clauses(workspace, record.constitution, None)}
+        case Job():
+            return _job(workspace, record)
+        case _:
+            return {}
 
 
 def _preference(workspace: Workspace, record: Preference) -> Tree:
-    judgments = [_one(workspace, Judgment, id) for id in record.judgment_ids]
-    sets = _one(workspace, PreferenceSet, record.set)
+    made = _one(workspace, PreferenceSet, record.set)
+    job = None if made is None else _one(workspace, Job, made.job_id)
     return {
-        "set_name": sets.name if sets else None,
+        "set_name": None if made is None else made.name,
+        "job_id": None if job is None else job.id,
+        "seed": None if job is None else job.seed,
         "consistent": record.consistent,
         "prompt": _prompt(workspace, record.prompt_id),
-        "chosen": _text(workspace, record.chosen_id),
-        "rejected": _text(workspace, record.rejected_id),
-        "constitution_text": _document(workspace, record.constitution),
-        "judgments": [
-            {**_plain(one), "call": _call(workspace, one.request_key)} for one in judgments if one is not None
-        ],
+        "chosen": _sample(workspace, record.chosen_id),
+        "rejected": _sample(workspace, record.rejected_id),
+        "clauses": _clauses(workspace, record.constitution, record.principle_id),
+        "judgments": [_answer(workspace, id) for id in record.judgment_ids],
     }
+
+
+def _answer(workspace: Workspace, id: str) -> JsonValue:
+    """The judgment, or the pointwise score, with this id, and its call."""
+    found = _one(workspace, Judgment, id) or _one(workspace, Score, id)
+    return None if found is None else {**_plain(found), "call": _call(workspace, found.request_key)}
 
 
 def _judgment(workspace: Workspace, record: Judgment) -> Tree:
     return {
         "prompt": _prompt(workspace, record.prompt_id),
-        "first": _text(workspace, record.first_id),
-        "second": _text(workspace, record.second_id),
-        "constitution_text": _document(workspace, record.constitution),
+        "first": _sample(workspace, record.first_id),
+        "second": _sample(workspace, record.second_id),
+        "clauses": _clauses(workspace, record.constitution, record.principle_id),
+        "template_text": _document(workspace, record.template),
+        "call": _call(workspace, record.request_key),
+    }
+
+
+def _score(workspace: Workspace, record: Score) -> Tree:
+    return {
+        "prompt": _prompt(workspace, record.prompt_id),
+        "sample": _sample(workspace, record.sample_id),
+        "clauses": _clauses(workspace, record.constitution, None),
         "template_text": _document(workspace, record.template),
         "call": _call(workspace, record.request_key),
     }
 
 
 def _job(workspace: Workspace, record: Job) -> Tree:
-    events: Sequence[JobEvent] = list(workspace.store.read(JobEvent, "job_id = ?", [record.id], order="at"))
-    failed = list(workspace.store.read(TaskState, "job_id = ? AND state = 'failed'", [record.id]))
+    events = workspace.store.read(JobEvent, "job_id = ?", [record.id], order="rowid")
+    sets = workspace.store.read(PreferenceSet, "job_id = ?", [record.id], order="rowid")
     spend = workspace.journal.spend(record.id)
     return {
         "events": [{"at": one.at, "state": one.state, "note": one.note} for one in events],
-        "sets": [_plain(one) for one in workspace.store.read(PreferenceSet, "job_id = ?", [record.id])],
-        "failed_tasks": [{"task": one.task_id, "stage": one.stage, "reason": one.reason} for one in failed],
+        "tasks": workspace.store.query("task_census", job_id=record.id).to_pylist(),
+        "sets": [_plain(one) for one in sets],
+        "failed_tasks": _failed(workspace, record.id),
         "spent_usd": spend.settled,
         "perhaps_billed_usd": spend.pending,
     }
 
 
+def _failed(workspace: Workspace, job_id: str) -> list[JsonValue]:
+    """The tasks that have not ended well, each with its newest reason."""
+    standing: dict[str, TaskState] = {}
+    for one in workspace.store.read(TaskState, "job_id = ?", [job_id], order="(state = 'done'), rowid"):
+        standing[one.task_id] = one
+    failed = (one for one in standing.values() if one.state == "failed")
+    return [{"task": one.task_id, "stage": one.stage, "reason": one.reason} for one in failed]
+
+
 def _one(workspace: Workspace, model: type[T], id: str) -> T | None:
     return next(iter(workspace.store.read(model, "id = ?", [id])), None)
+
+
+def _set(workspace: Workspace, name: str) -> PreferenceSet | None:
+    """The newest set of this name."""
+    found = list(workspace.store.read(PreferenceSet, "name = ?", [name], order="rowid"))
+    return found[-1] if found else None
 
 
 def _plain(record: Fact) -> Tree:
@@ -163,9 +210,12 @@ def _prompt(workspace: Workspace, id: str) -> JsonValue:
     return None if found is None else [turn.model_dump() for turn in found.messages]
 
 
-def _text(workspace: Workspace, id: str) -> JsonValue:
+def _sample(workspace: Workspace, id: str) -> JsonValue:
     found = _one(workspace, Sample, id)
-    return None if found is None else {"id": id, "model": found.model, "response": found.response}
+    if found is None:
+        return None
+    kept = {"id", "model", "index", "stop_reason", "request_key", "response"}
+    return {**found.model_dump(mode="json", include=kept), "seed": found.params.seed}
 
 
 def _document(workspace: Workspace, id: str) -> JsonValue:
@@ -173,7 +223,20 @@ def _document(workspace: Workspace, id: str) -> JsonValue:
     return None if found is None else found.text
 
 
-def _call(workspace: Workspace, key: str) -> JsonValue:
+def _clauses(workspace: Workspace, constitution: str, principle_id: str | None) -> JsonValue:
+    """The principles a judge was shown, numbered as it saw them; all unless one had been drawn."""
+    found = _one(workspace, Document, constitution)
+    if found is None:
+        return None
+    principles = json.loads(found.text)["principles"]
+    return [
+        {"number": number, "constitution": found.name, "id": one["id"], "text": one["text"]}
+        for number, one in enumerate(principles, 1)
+        if principle_id in (None, one["id"])
+    ]
+
+
+def _call(workspace: Workspace, key: str) -> Tree | None:
     found: Call | None = workspace.journal.call(key)
     if found is None:
         return None

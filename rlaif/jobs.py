@@ -105,6 +105,7 @@ class Runner:
         window: most tasks in flight.
         max_failed_share: share of a stage's ended tasks that may fail before the job stops.
         listener: hears of progress.
+        halt: stops sending; called once, when tasks in flight are all that is still waited for.
     """
 
     def __init__(
@@ -115,12 +116,14 @@ class Runner:
         window: int,
         max_failed_share: float,
         listener: Listener,
+        halt: Callable[[], None],
     ) -> None:
         self._workspace = workspace
         self._job_id = job_id
         self._window = window
         self._max_failed_share = max_failed_share
         self._listener = listener
+        self._halt = halt
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
         self._stopped_by: RlaifError | None = None
@@ -164,6 +167,7 @@ class Runner:
             return
         self._stopping = True
         self._stopped_by = reason
+        self._halt()
         asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._cancel)
 
     def _cancel(self) -> None:

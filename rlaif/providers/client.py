@@ -174,6 +174,10 @@ class Client:
             # Shielded: a follower that is cancelled must not take the leader's others with it.
             await asyncio.shield(flight)
 
+    def stop(self) -> None:
+        """Send nothing more; calls that are out still get their replies on disk, all others a fatal error."""
+        self._gate.stop(CallError("the job is stopping", retry="no", fatal=True))
+
     async def close(self) -> None:
         """Release the provider's connections."""
         await self._provider.close()

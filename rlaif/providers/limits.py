@@ -181,6 +181,10 @@ class Gate:
             self._fail(error, first)
         self._serve()
 
+    def stop(self, reason: CallError) -> None:
+        """Admit nothing more: what waits here is refused, attempts that are out end as they will."""
+        self._stop(reason)
+
     def abandoned(self) -> None:
         """An attempt was cancelled or never sent; nothing follows from it."""
         self.in_flight -= 1

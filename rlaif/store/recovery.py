@@ -10,7 +10,6 @@ log can open with the right row counts and other values. So every open reads eve
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Final
 
 import pydantic
 
-from rlaif.errors import StoreError
+from rlaif.errors import StoreError, tell
 from rlaif.journal import Journal, Position
 from rlaif.records import Fact
 from rlaif.store.database import DamagedError, Store, Tally
@@ -42,10 +41,9 @@ def open_store(path: Path, journal: Journal) -> Store:
         return _open_checked(path, journal)
     except DamagedError as error:
         aside = set_aside(path)
-        print(
-            f"rlaif: {path} could not be trusted ({error.reason});"
-            f" set aside as {aside.name} and rebuilt from the journal",
-            file=sys.stderr,
+        tell(
+            f"{path} could not be trusted ({error.reason});"
+            f" set aside as {aside.name} and rebuilt from the journal"
         )
     return _open_checked(path, journal)
 

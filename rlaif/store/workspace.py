@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from rlaif.errors import StoreError
+from rlaif.errors import StoreError, tell
 from rlaif.journal import Journal, Position
 from rlaif.records import Fact
 from rlaif.store.database import Store
@@ -233,10 +232,9 @@ def _tell(journal: Journal) -> None:
     """Say on stderr what of the journal was lost; a torn last line was never acknowledged and goes unsaid."""
     repair = journal.repair
     if repair.damaged_lines:
-        print(
-            f"rlaif: {repair.damaged_lines} damaged lines of {journal.folder} were moved to"
-            f" {', '.join(path.name for path in repair.moved_to)}; what they held will be asked for again",
-            file=sys.stderr,
+        tell(
+            f"{repair.damaged_lines} damaged lines of {journal.folder} were moved to"
+            f" {', '.join(path.name for path in repair.moved_to)}; what they held will be asked for again"
         )
 
 
