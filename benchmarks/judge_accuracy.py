@@ -18,6 +18,7 @@ from pathlib import Path
 import rlaif
 from rlaif.constitution import Constitution
 from rlaif.judging import JudgeConfig
+from rlaif.records import Message, Prompt
 from rlaif.reports.statistics import Share
 
 ROOT = Path(__file__).parent.parent
@@ -39,13 +40,13 @@ def labelled(name: str, count: int) -> list[dict]:
     return rows
 
 
-def prompt_of(row: dict) -> object:
+def prompt_of(row: dict) -> Prompt:
     """A conversation in the roles the package knows."""
-    if isinstance(row["prompt"], str):
-        return row["prompt"]
-    return [
-        {**turn, "role": "system" if turn["role"] == "developer" else turn["role"]} for turn in row["prompt"]
-    ]
+    turns = row["prompt"] if isinstance(row["prompt"], list) else [{"role": "user", "content": row["prompt"]}]
+    roles = {"developer": "system"}
+    return Prompt.make(
+        tuple(Message(role=roles.get(one["role"], one["role"]), content=one["content"]) for one in turns)
+    )
 
 
 def share(hits: list[float]) -> dict[str, object]:

@@ -361,3 +361,21 @@ def test_interrupting_the_wait_cancels_the_work_and_lets_it_end() -> None:
         signal.signal(signal.SIGALRM, before)
         loop.close()
     assert seen == ["ended"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "responses", "field"),
+    [
+        ([[{"role": "user", "content": "Hi"}]], [["a", "b"]], "prompts.0"),
+        (["Hi"], [["a", True]], "responses.0"),
+    ],
+)
+def test_what_is_no_text_is_refused(prompts: list, responses: list, field: str, tmp_path: Path) -> None:
+    with pytest.raises(rlaif.InputError, match=f"{field}: found .*; a prompt is text or a Prompt"):
+        rlaif.judge(
+            prompts,
+            responses,
+            constitution=ROOT / "constitutions/safety.yaml",
+            model="mock:text",
+            store=tmp_path / "j",
+        )

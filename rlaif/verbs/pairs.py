@@ -257,6 +257,11 @@ def _row(row: int, given: tuple[str | Prompt, Sequence[str]]) -> _Row:
         if not prompt.strip():
             raise InputError(f"found {prompt!r}; the prompt is empty", field=f"prompts.{row}")
         prompt = Prompt.make((Message(role="user", content=prompt),))
+    for field, one, kind in (("prompts", prompt, Prompt), *(("responses", text, str) for text in texts)):
+        if not isinstance(one, kind):
+            raise InputError(
+                f"found {one!r}; a prompt is text or a Prompt, and a response is text", field=f"{field}.{row}"
+            )
     return _Row(prompt, tuple(_sample(prompt, index, text) for index, text in enumerate(texts)))
 
 
