@@ -1,7 +1,7 @@
 """How often a small local judge agrees with people, in one order and with both orders averaged.
 
 Reads labelled pairs from RLAIF_EVAL_DATA, judges the first so many of each set in both orders by label
-probabilities, and writes one JSON row a set and template to stdout: share of single-order calls that
+probabilities, and writes one JSON row a set to stdout: share of single-order calls that
 pick the first slot, share of pairs with the same pick in both orders, mean label mass, accuracy of one
 order and of the average (ties count half) with 95 % Wilson intervals, and the accuracy of always
 preferring the longer response on the same pairs.
@@ -22,7 +22,6 @@ from rlaif.records import Message, Prompt
 from rlaif.reports.statistics import Share
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = ("pairwise_labels", "pairwise_labels_prefix")
 AXES = {"hh_harmless_test": "safety"}
 
 
@@ -98,6 +97,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--sets", default="pandalm_test,hh_harmless_test")
     parser.add_argument("--model", default="local:smollm2-135m-instruct")
+    parser.add_argument("--template", help="shipped judge template, or a path; default: the judge's own")
     given = parser.parse_args()
     if "RLAIF_EVAL_DATA" not in os.environ:
         print(json.dumps({"benchmark": "judge_accuracy", "skipped": "RLAIF_EVAL_DATA is not set"}))
@@ -105,9 +105,8 @@ def main() -> None:
     for name in given.sets.split(","):
         axis = AXES.get(name, "helpfulness")
         constitution = rlaif.load_constitution(ROOT / "constitutions" / f"{axis}.yaml")
-        for template in TEMPLATES:
-            config = JudgeConfig(model=given.model, template=template)
-            print(json.dumps(measure(name, labelled(name, given.pairs), constitution, config)), flush=True)
+        config = JudgeConfig(model=given.model, template=given.template)
+        print(json.dumps(measure(name, labelled(name, given.pairs), constitution, config)), flush=True)
 
 
 if __name__ == "__main__":

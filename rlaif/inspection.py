@@ -55,8 +55,8 @@ def explain(workspace: Workspace, id: str) -> Tree:
     found = workspace.store.find(id) or _set(workspace, id)
     if found is None:
         raise InputError(
-            f"nothing in {str(workspace.folder)!r} has the id {shown(id)}; ids stand in every export, those of"
-            " jobs are listed by: rlaif jobs, and all can be found with: rlaif db sql"
+            f"nothing in {str(workspace.folder)!r} has the id {shown(id)}; ids stand in every export, those"
+            " of jobs are listed by: rlaif jobs, and all can be found with: rlaif db sql"
         )
     return {**_plain(found), **_around(workspace, found)}
 

@@ -18,6 +18,7 @@ LAYERS: dict[str, int] = {
     "prompts": 2, "sampling": 2, "judging": 2, "ranking": 2, "preferences": 2,
     "jobs": 3, "exports": 3, "reports": 3, "inspection": 3,
     "pipeline": 4,
+    "verbs": 5,
     "cli": 6, "__init__": 7, "__main__": 7,
 }  # fmt: skip
 SIDEWAYS = {

@@ -56,10 +56,11 @@ def test_a_prompt_is_its_messages() -> None:
 
 
 def test_consistent_needs_both_orders() -> None:
-    given_ = dict(
-        set="st_1", prompt_id="pr_1", axis="helpfulness", split="train", chosen_id="sa_1", rejected_id="sa_2",
-        p=0.6, margin="slight", mass=None, judge="mock:text", constitution="c", judgment_ids=("ju_1",),
-    )  # fmt: skip
+    pair: dict[str, object] = {
+        "set": "st_1", "prompt_id": "pr_1", "axis": "helpfulness", "split": "train", "chosen_id": "sa_1",
+        "rejected_id": "sa_2", "p": 0.6, "margin": "slight", "mass": None, "judge": "mock:text",
+        "constitution": "c", "judgment_ids": ("ju_1",),
+    }  # fmt: skip
     for first, second, expected in ((0.7, 0.6, True), (0.9, 0.4, False), (0.7, None, None)):
-        made = Preference.make(**given_, p_chosen_first=first, p_chosen_second=second)
+        made = Preference.make(**pair, p_chosen_first=first, p_chosen_second=second)
         assert made.consistent is expected

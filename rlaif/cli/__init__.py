@@ -6,13 +6,15 @@ verb imports what it needs when it runs, so that ``--help`` stays quick.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
-from rlaif.cli import data, db, make
+from rlaif.cli import console, data, db, make
+from rlaif.cli.progress import Notices
 from rlaif.errors import boundary
 
 app = typer.Typer(
@@ -31,8 +33,13 @@ app.add_typer(db.app, name="db")
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exits with the documented code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    console.prepare()
+    logging.basicConfig(handlers=[Notices()], force=True)
     with boundary():
-        app(args=None if argv is None else list(argv), prog_name="rlaif")
+        try:
+            app(args=None if argv is None else list(argv), prog_name="rlaif")
+        finally:
+            sys.stdout.flush()  # here a reader that has gone away is noticed in time
 
 
 if __name__ == "__main__":

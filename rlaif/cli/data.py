@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import JsonValue
 
-from rlaif.cli import console
+from rlaif.cli import console, explained
 from rlaif.cli.make import Json
 
 StoreOption = Annotated[
@@ -38,9 +39,19 @@ def jobs(store: StoreOption = None, as_json: Json = False) -> None:
     if as_json:
         console.emit_json(rows)
         return
-    head = ("job", "state", "changed", "preferences", "failed tasks", "USD", "note")
-    columns = ("job_id", "state", "changed_at", "preferences", "failed", "spent_usd", "note")
-    console.table(head, [[row[name] for name in columns] for row in rows])
+    if not rows:
+        console.say("no jobs yet; make one with: rlaif run PIPELINE.yaml")
+        return
+    head = ("job", "state", "changed (UTC)", "pairs", "failed", "USD")
+    console.table(head, [_job(row) for row in rows], whole=1)
+    for row in rows:
+        if row["note"]:
+            console.emit(f"{row['job_id']}: {row['note']}")
+
+
+def _job(row: Mapping[str, JsonValue]) -> tuple[object, ...]:
+    changed = str(row["changed_at"] or "")[:16].replace("T", " ")
+    return row["job_id"], row["state"], changed, row["preferences"], row["failed"], f"{row['spent_usd']:.4f}"
 
 
 def show(
@@ -60,7 +71,7 @@ def show(
     if as_json:
         console.emit_json(tree)
     else:
-        console.tree(tree)
+        explained.show(tree)
 
 
 def export(

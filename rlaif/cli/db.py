@@ -56,10 +56,11 @@ def sql(
     from rlaif.store import select
 
     found = select(find_folder(store), query)
+    rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
     if as_json:
-        console.emit_json(found.to_pylist())
+        console.emit_json([dict(zip(found.column_names, row, strict=True)) for row in rows])
     else:
-        console.table(found.column_names, zip(*(column.to_pylist() for column in found.columns), strict=True))
+        console.table(found.column_names, rows)
 
 
 def _print(report: Report) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlaif.cli import console
+from rlaif.cli.progress import Bars
 from rlaif.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _execute(loaded: Loaded, options: Options, as_json: bool) -> None:
     from rlaif.pipeline import run as run_pipeline
     from rlaif.settings import Settings
 
-    with console.Bars(quiet=as_json) as bars:
+    with Bars(quiet=as_json) as bars:
         outcome = asyncio.run(run_pipeline(loaded, options, Settings.load(), bars))
     if as_json:
         console.emit_json(outcome)

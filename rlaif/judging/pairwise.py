@@ -50,7 +50,7 @@ class JudgeConfig(Record):
     orders: Literal["both", "one"] = "both"
     """Show each pair in both orders, or in one drawn by digest; a set made with one says so."""
     template: str | None = None
-    """Shipped template or path; left out, the one that fits model and verdict."""
+    """Shipped template or path; left out, the one that fits the verdict."""
     max_tokens: int = Field(default=512, ge=1)
     """Most tokens of a text or JSON verdict."""
     temperature: float | None = Field(default=None, ge=0.0, le=2.0)
@@ -59,19 +59,6 @@ class JudgeConfig(Record):
     min_mass: float = Field(default=0.0, ge=0.0, le=1.0)
     """Label mass below which a reply is off the menu. 0.5 suits the large models behind APIs; small
     local models are often far below it and still informative, so every mass is accepted and stored."""
-
-
-def default_template(model: str, verdict: str) -> str:
-    """Name the shipped template for a judge.
-
-    Local models are given the start of the answer. On PandaLM pairs it raises the label mass of a 135M
-    model from 0.44 (80 pairs) to 0.83 (50 pairs) and lowers its first-slot picks from 99 to 49 %; nine
-    in ten of its verdicts still follow the slot, so it takes both orders all the same. Other providers
-    either begin a new turn or may, so their question stands on its own. Both forms end at a token
-    boundary (a quote mark, or the turn itself), so the labels are plain ``A`` and ``B``.
-    """
-    prefixed = verdict == "labels" and ModelSpec.parse(model).provider == "local"
-    return f"pairwise_{verdict}{'_prefix' if prefixed else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +75,8 @@ class PairwiseJudge:
         Raises:
             InputError: an unknown model spec or template, or a template that does not fit the verdict.
         """
-        name = config.template or default_template(config.model, config.verdict)
+        ModelSpec.parse(config.model)
+        name = config.template or f"pairwise_{config.verdict}"
         labels = 2 if config.verdict == "labels" else 0
         return cls(config, load_template(name, SLOTS, labels))
 

@@ -66,8 +66,8 @@ def test_the_largest_numbers_are_taken(seed: int) -> None:
 
 @pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf])
 def test_a_number_that_json_has_not_is_refused(strength: float) -> None:
-    ranking = Ranking.make(
-        set="st_1", prompt_id="pr_1", axis="a", method="borda", sample_ids=("x", "y"),
+    ranking = Ranking(
+        id="rk_1", set="st_1", prompt_id="pr_1", axis="a", method="borda", sample_ids=("x", "y"),
         strengths=(0.5, strength), errors=(),
     )  # fmt: skip
     with pytest.raises(InputError, match=r"rankings.strengths of 'rk_"):
