@@ -159,7 +159,8 @@ class Runner:
         """Stop admitting tasks; those in flight get ten seconds, or none if the job is stopping already."""
         if self._stopping:
             self._cancel()
-        self._drain(Interrupted("stopped by a signal; nothing answered so far is lost"))
+        again = resume_command(self._workspace, self._job_id)
+        self._drain(Interrupted(f"stopped by a signal; nothing answered so far is lost, go on with: {again}"))
 
     def _drain(self, reason: RlaifError) -> None:
         """Let tasks in flight end: what they asked is paid for. The first of many tasks' reasons counts."""

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exits with the documented code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     console.prepare()
-    logging.basicConfig(handlers=[Notices()], force=True)
+    logging.basicConfig(handlers=[Notices()])
     with boundary():
         try:
             app(args=None if argv is None else list(argv), prog_name="rlaif")

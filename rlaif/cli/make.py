@@ -11,7 +11,7 @@ import typer
 
 from rlaif.cli import console
 from rlaif.cli.progress import Bars
-from rlaif.errors import InputError
+from rlaif.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from rlaif.pipeline import Line, Loaded, Options, Outcome
@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, e.g. prompts.limit=10.")
 ]
-Budget = Annotated[float | None, typer.Option("--budget", metavar="USD", min=0.0, help="Most to spend.")]
+Budget = Annotated[float | None, typer.Option("--budget", metavar="USD", help="Most to spend.")]
 Unpriced = Annotated[
     bool, typer.Option("--allow-unpriced", help="Call models whose price is unknown; no cap can hold.")
 ]
@@ -100,26 +100,30 @@ def _print_quote(lines: list[Line], as_json: bool) -> None:
             for one in lines
         ],
     )
-    known = sum(one.usd or 0.0 for one in lines)
-    console.emit(f"{sum(one.calls for one in lines):,} calls, at most ${known:,.4f}; nothing was sent")
+    console.emit(f"{_total(lines)}; nothing was sent")
 
 
 def _usd(amount: float | None) -> str:
     return "unknown" if amount is None else f"{amount:,.4f}"
 
 
+def _total(lines: list[Line]) -> str:
+    calls = sum(one.calls for one in lines)
+    unpriced = sum(one.calls for one in lines if one.usd is None)
+    unknown = f" and {unpriced:,} of them at an unknown price" if unpriced else ""
+    return f"{calls:,} calls, at most ${sum(one.usd or 0.0 for one in lines):,.4f}{unknown}"
+
+
 def _confirm(lines: list[Line]) -> None:
     """Ask a person before spending; a script has to say ``--yes`` or ``--budget``."""
-    most = sum(one.usd or 0.0 for one in lines)
-    if most == 0.0:
+    if all(one.usd == 0.0 for one in lines):
         return
-    calls = sum(one.calls for one in lines)
     if not sys.stdin.isatty():
         raise InputError(
-            f"this would make {calls:,} calls for at most ${most:,.2f} and nobody is there to ask; add --yes,"
-            " or --budget USD"
+            f"this would make {_total(lines)}, and nobody is there to ask; add --yes or --budget USD"
         )
-    typer.confirm(f"{calls:,} calls for at most ${most:,.2f}. Go on?", abort=True, err=True)
+    if not typer.confirm(f"{_total(lines)}. Go on?", err=True):
+        raise Interrupted("not confirmed; nothing was sent")
 
 
 def _execute(loaded: Loaded, options: Options, as_json: bool) -> None:

@@ -8,6 +8,18 @@ from rlaif.judging.base import Context, Judge, Pair, Reading, judge_pair
 from rlaif.judging.pairwise import JudgeConfig, PairwiseJudge
 from rlaif.judging.pointwise import PointwiseScorer, ScorerConfig, score_sample, unit_score
 
+
+def build(config: JudgeConfig | ScorerConfig) -> PairwiseJudge | PointwiseScorer:
+    """Make the judge a config describes.
+
+    Raises:
+        InputError: an unknown model spec or template, or a template that does not fit the verdict.
+    """
+    if isinstance(config, JudgeConfig):
+        return PairwiseJudge.build(config)
+    return PointwiseScorer.build(config)
+
+
 __all__ = [
     "Context",
     "Judge",
@@ -17,6 +29,7 @@ __all__ = [
     "PointwiseScorer",
     "Reading",
     "ScorerConfig",
+    "build",
     "judge_pair",
     "score_sample",
     "unit_score",

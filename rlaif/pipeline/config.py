@@ -16,7 +16,7 @@ from pydantic import Field
 from rlaif.constitution import Constitution, load_constitution
 from rlaif.errors import InputError
 from rlaif.exports import MarginScale
-from rlaif.judging import JudgeConfig, ScorerConfig
+from rlaif.judging import JudgeConfig, ScorerConfig, build
 from rlaif.preferences import Pairing
 from rlaif.prompts import PromptFile, read_prompts
 from rlaif.providers.base import ModelSpec
@@ -145,9 +145,11 @@ class Loaded:
         """
         settings = self.pipeline.model_dump(mode="json", exclude={"limits", "max_failed_share", "output"})
         settings["prompts"].pop("path")
-        for stage, constitution in zip(settings["stages"], self.constitutions, strict=True):
-            if constitution is not None:
-                stage["constitution"] = constitution.digest
+        stages = zip(settings["stages"], self.pipeline.stages, self.constitutions, strict=True)
+        for dumped, stage, constitution in stages:
+            if isinstance(stage, JudgeStage) and constitution is not None:
+                dumped["constitution"] = constitution.digest
+                dumped["judge"]["template"] = build(stage.judge).template.digest
         return hashlib.sha256(canonical(settings)).hexdigest()
 
     def document(self) -> Document:

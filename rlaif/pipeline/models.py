@@ -10,11 +10,12 @@ from collections.abc import Iterable
 
 from rlaif.errors import UnpricedError
 from rlaif.journal import Journal
-from rlaif.providers.base import ModelSpec
+from rlaif.providers.base import ModelSpec, Request
 from rlaif.providers.budget import Budget
 from rlaif.providers.client import Client, Limits
 from rlaif.providers.prices import Price
 from rlaif.providers.registry import open_provider, price_of
+from rlaif.records import Message, SamplingParams
 from rlaif.settings import Settings
 
 
@@ -32,6 +33,23 @@ def prices(specs: Iterable[str], settings: Settings, *, allow_unpriced: bool) ->
             f' [prices."{unknown[0]}"] (input, output: USD per million tokens) or add --allow-unpriced'
         )
     return found
+
+
+async def probe(specs: Iterable[str], settings: Settings) -> None:
+    """Open and close the provider of every model: what it lacks is said before anything is made or sent.
+
+    Raises:
+        InputError: a key is not set, or there is no such server or model.
+        MissingExtraError: a model runs in this process and what runs it is not installed.
+    """
+    question = (Message(role="user", content="?"),)
+    for spec in sorted(set(specs)):
+        parsed = ModelSpec.parse(spec)
+        provider = open_provider(parsed, settings)
+        try:
+            provider.body(Request(parsed.model, question, SamplingParams()))
+        finally:
+            await provider.close()
 
 
 class Models:

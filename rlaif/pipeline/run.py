@@ -21,7 +21,7 @@ from rlaif.errors import BudgetError, InputError, Interrupted, RlaifError
 from rlaif.jobs import Done, Listener, Runner, StageResult, Task, resume_command
 from rlaif.pipeline.config import Loaded
 from rlaif.pipeline.lookup import OUTPUTS, opened
-from rlaif.pipeline.models import Models, prices
+from rlaif.pipeline.models import Models, prices, probe
 from rlaif.pipeline.stages import CHUNK, Run, model_specs, run_stage
 from rlaif.prompts import PromptFile
 from rlaif.providers.budget import Budget
@@ -42,6 +42,10 @@ class Options:
     """Output folder; the pipeline's own when None."""
     expect_job: str | None = None
     """On resume, the job the inputs must still describe."""
+
+    def __post_init__(self) -> None:
+        """Refuse a budget that is none before a folder is made."""
+        Budget(self.budget)
 
 
 @dataclass(slots=True)
@@ -103,6 +107,7 @@ async def run(loaded: Loaded, options: Options, settings: Settings, listener: Li
     job = describe(loaded, prompts)
     _expect(job, options)
     priced = prices(model_specs(loaded), settings, allow_unpriced=options.allow_unpriced)
+    await probe(model_specs(loaded), settings)
     folder = options.folder or Path(pipeline.output or OUTPUTS / pipeline.name)
     outcome = Outcome(job.id, folder)
     async with opened(folder) as workspace:

@@ -21,10 +21,10 @@ from rlaif.errors import CallError
 from rlaif.jobs import Done, Runner, StageResult, Task
 from rlaif.judging import (
     Context,
-    JudgeConfig,
     Pair,
     PairwiseJudge,
     PointwiseScorer,
+    build,
     judge_pair,
     score_sample,
 )
@@ -140,11 +140,7 @@ class _Question:
 
     @classmethod
     def of(cls, stage: JudgeStage, constitution: Constitution, seed: int) -> _Question:
-        judge = (
-            PairwiseJudge.build(stage.judge)
-            if isinstance(stage.judge, JudgeConfig)
-            else PointwiseScorer.build(stage.judge)
-        )
+        judge = build(stage.judge)
         context = Context(constitution.axis, judge_text(constitution), constitution.digest, seed=seed)
         key = digest("qu", stage.judge, constitution.axis, constitution.digest, judge.template.digest, seed)
         return cls(key, context, judge)
@@ -206,8 +202,8 @@ def _chunks(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
 
 async def _prefer(run: Run, stage: PreferStage) -> StageResult:
     """Derive a set from the judgments there are; other judgments make another set of the same name."""
-    judging, constitution = run.judging(stage.axis)
-    question = _Question.of(judging, constitution, run.job.seed)
+    asked, constitution = run.judging(stage.axis)
+    question = _Question.of(asked, constitution, run.job.seed)
     name = f"{run.job.id}/{stage.axis}"
     inputs = _inputs(run, stage, question)
     set_id = digest(PreferenceSet.kind, name, inputs)
@@ -220,7 +216,7 @@ async def _prefer(run: Run, stage: PreferStage) -> StageResult:
             job_id=run.job.id,
             inputs=inputs,
             axis=stage.axis,
-            judge=judging.judge.model,
+            judge=asked.judge.model,
             constitution=constitution.digest,
             template=question.judge.template.digest,
             both_orders=question.both_orders,

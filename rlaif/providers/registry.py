@@ -7,7 +7,9 @@ models is opened.
 
 from __future__ import annotations
 
-from rlaif.errors import InputError
+from importlib.util import find_spec
+
+from rlaif.errors import InputError, MissingExtraError
 from rlaif.providers.base import ModelSpec, Provider
 from rlaif.providers.prices import Price, price
 from rlaif.settings import FILE, Settings
@@ -76,6 +78,9 @@ def _compatible(spec: ModelSpec, settings: Settings) -> Provider:
 def _local(spec: ModelSpec, settings: Settings) -> Provider:
     from rlaif.providers.transformers import Transformers
 
+    for package in ("torch", "transformers", "safetensors"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "local")
     return Transformers(spec.model, home=settings.home)
 
 

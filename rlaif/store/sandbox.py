@@ -6,6 +6,7 @@ the command line.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,10 @@ from rlaif.store.database import CONFIG, translated
 
 SECONDS: Final = 30.0
 """Time a question may take unless told otherwise."""
+_QUESTIONS: Final = frozenset(
+    # Short forms of SELECT count as it; PIVOT is taken apart into several statements.
+    {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI}
+)
 
 
 def select(folder: Path, question: str, *, seconds: float = SECONDS) -> pa.Table:
@@ -50,13 +55,27 @@ def select(folder: Path, question: str, *, seconds: float = SECONDS) -> pa.Table
     except duckdb.InterruptException:
         raise InputError(f"the query took longer than {seconds:g} s and was stopped; ask for less") from None
     except duckdb.Error as error:
-        raise InputError(f"the query failed: {' '.join(str(error).split())}") from None
+        raise InputError(f"the query failed: {_clause(error)}; tables: rlaif db sql 'SHOW TABLES'") from None
     finally:
         connection.close()
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, question: str) -> pa.Table:
-    relation = connection.sql(question)
-    if relation is None:
+    statements = connection.extract_statements(question)
+    if not statements:
         raise InputError(f"{question!r} returns no rows; ask with SELECT")
-    return relation.to_arrow_table()
+    if len(statements) > 1:
+        raise InputError(f"the query failed: found {len(statements)} statements; ask one at a time")
+    kind = statements[0].type
+    if kind not in _QUESTIONS:
+        raise InputError(f"the query failed: found {kind.name}; allowed: SELECT, SHOW, DESCRIBE, EXPLAIN")
+    table = connection.sql(statements[0]).to_arrow_table()
+    twice = [name for name, times in Counter(table.column_names).items() if times > 1]
+    if twice:
+        raise InputError(f"the query failed: two columns are called {twice[0]!r}; name one of them with AS")
+    return table
+
+
+def _clause(error: duckdb.Error) -> str:
+    """What DuckDB says, without the drawing of the query that follows in a paragraph of its own."""
+    return " ".join(str(error).partition("\n\n")[0].split()).rstrip(".!")

@@ -15,7 +15,7 @@ from rlaif.providers.budget import Budget
 from rlaif.providers.limits import Limits
 from rlaif.records import Judgment, Preference, PreferenceSet, Prompt, Sample, TaskState
 from rlaif.settings import Settings
-from tests.pipeline.files import write
+from tests.pipeline.files import ROOT, write
 
 
 class Silent:
@@ -194,3 +194,13 @@ async def test_the_operators_bound_stands_over_the_pipelines(tmp_path: Path) -> 
 
     assert bounds(1024) == (20, 100)
     assert bounds(8) == (8, 8)
+
+
+def test_another_question_is_another_job(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    shipped = load_pipeline(path)
+    words = (ROOT / "rlaif/judging/templates/pairwise_labels.txt").read_text()
+    (tmp_path / "mine.txt").write_text(words.replace("better?", "best?"))
+    named = load_pipeline(path, ["stages.1.judge.template=pairwise_labels"])
+    other = load_pipeline(path, [f"stages.1.judge.template={tmp_path / 'mine.txt'}"])
+    assert named.fingerprint == shipped.fingerprint != other.fingerprint
