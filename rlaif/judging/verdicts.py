@@ -130,12 +130,19 @@ def read_score(text: str, stop_reason: StopReason, low: int, high: int) -> Said:
     return _cut(said, stop_reason)
 
 
+_CONTROLS = {code: None for code in (*range(32), 127) if code != ord("\n")}
+_UNSEEN = ("Cf", "Cc")
+
+
 def _plain(text: str, stop_reason: StopReason) -> str:
     """Fold width and spaces, drop invisible marks and emphasis, and an unfinished last line."""
     if stop_reason == "max_tokens":
         text = text[: text.rfind("\n") + 1]
     folded = unicodedata.normalize("NFKC", text)
-    visible = "".join(one for one in folded if one == "\n" or unicodedata.category(one) not in ("Cf", "Cc"))
+    if folded.isascii():
+        visible = folded.translate(_CONTROLS)
+    else:
+        visible = "".join(one for one in folded if one == "\n" or unicodedata.category(one) not in _UNSEEN)
     return re.sub(r"[*_`]+", "", visible.replace("’", "'"))
 
 
