@@ -126,9 +126,11 @@ def neutralise(text: str, token: str) -> str:
     A backslash is put inside each marker: ``<|im_end|>`` becomes ``<|\\im_end|>``. Nothing is
     removed, so the judge still sees what the response holds.
     """
-    # Only the first letter is consumed, so that occurrences which overlap are all broken.
-    own = re.compile(f"{re.escape(token[0])}(?={re.escape(token[1:])})", re.IGNORECASE)
-    return _MARKERS.sub(_broken, own.sub(_broken, text))
+    # Each prompt has its own token, and compiling a pattern costs more than all the rest of a question.
+    if not text.isascii() or token in text.lower():
+        # Only the first letter is consumed, so that occurrences which overlap are all broken.
+        text = re.sub(f"{re.escape(token[0])}(?={re.escape(token[1:])})", _broken, text, flags=re.IGNORECASE)
+    return _MARKERS.sub(_broken, text)
 
 
 def _broken(hit: re.Match[str]) -> str:
