@@ -197,7 +197,7 @@ def parse(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["resume"], ["run", "x.yaml", "--dry"], ["dance"], ["db", "sql"], ["run", "x.yaml", "--budget", "-1"]],
+    [["resume"], ["run", "x.yaml", "--dry"], ["dance"], ["db", "sql"], ["export", "small"]],
 )
 def test_a_wrong_command_line_would_be_found(arguments: list[str]) -> None:
     with pytest.raises((AssertionError, TyperException)):

@@ -113,6 +113,7 @@ async def run(loaded: Loaded, options: Options, settings: Settings, listener: Li
     async with opened(folder) as workspace:
         spend = workspace.journal.spend(job.id)
         again = f"{resume_command(workspace, job.id)} --budget USD"
+        _expect_cap(workspace, options, again)
         budget = Budget(options.budget, spend.settled + spend.pending, resume=again)
         models = Models(
             settings, workspace.journal, job_id=job.id, budget=budget, limits=pipeline.limits, prices=priced
@@ -144,6 +145,17 @@ def _expect(job: Job, options: Options) -> None:
         raise InputError(
             f"job {options.expect_job!r} cannot go on: its pipeline, constitutions or prompts have changed"
             f" since (they now describe {job.id!r}); restore them, or start the new job with: rlaif run"
+        )
+
+
+def _expect_cap(workspace: Workspace, options: Options, again: str) -> None:
+    """A job that stopped at its cap does not go on without one because nobody thought of it."""
+    if options.expect_job is None or options.budget is not None:
+        return
+    events = list(workspace.store.read(JobEvent, "job_id = ?", [options.expect_job], order="rowid"))
+    if events and events[-1].state == "budget":
+        raise InputError(
+            f"job {options.expect_job!r} stopped at its budget; say what it may cost in all: {again}"
         )
 
 
