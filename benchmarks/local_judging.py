@@ -27,12 +27,15 @@ from rlaif.generation import Engine, ScoreRequest
 SHARED, OWN, SPREAD, ROWS = 400, 200, 50, 8
 
 
-def requests(seed: int, spread: int, labels: tuple[tuple[int, ...], ...]) -> list[ScoreRequest]:
-    """Make eight prefixes of random ordinary tokens over one shared beginning."""
+def requests(
+    seed: int, spread: int, labels: tuple[tuple[int, ...], ...], batch: int = 0
+) -> list[ScoreRequest]:
+    """Make eight prefixes of random ordinary tokens; all batches of one seed share a beginning."""
     stream = random.Random(seed)
+    shared = [stream.randrange(1000, 49000) for _ in range(SHARED)]
+    stream = random.Random(1000 * seed + batch)
     steps = [round(spread * (2 * row / (ROWS - 1) - 1)) for row in range(ROWS)]  # adds up to 0
     stream.shuffle(steps)
-    shared = [stream.randrange(1000, 49000) for _ in range(SHARED)]
     own = [[stream.randrange(1000, 49000) for _ in range(OWN + step)] for step in steps]
     return [ScoreRequest((*shared, *one), labels) for one in own]
 
@@ -88,7 +91,7 @@ def measure(
         "engine": lambda asked: shared(engine, asked),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    found, apart = [], 0.0
+    found, kept, apart = [], [], 0.0
     for repeat in range(repeats + 1):
         asked = requests(repeat, spread, labels)
         values = {}
@@ -96,6 +99,9 @@ def measure(
             start = clock()
             values[name] = way(asked)
             seconds[name].append(clock() - start)
+        start = clock()  # a later batch of the same prompt: its beginning is kept, as in a job
+        shared(engine, requests(repeat, spread, labels, batch=1))
+        kept.append(clock() - start)
         found.append(values["engine"])
         apart = max(apart, float((values["engine"] - values["plain"]).abs().max()))
     timed = {name: some[1:] for name, some in seconds.items()}
@@ -103,6 +109,9 @@ def measure(
     for other in ("plain", "plain_sparing"):
         pairs = zip(timed[other], timed["engine"], strict=True)
         cell[f"times_{other}"] = round(statistics.median(theirs / ours for theirs, ours in pairs), 2)
+    pairs = zip(timed["plain"], kept[1:], strict=True)
+    cell["engine_prefix_kept"] = rates(kept[1:])
+    cell["times_plain_prefix_kept"] = round(statistics.median(theirs / ours for theirs, ours in pairs), 2)
     return cell | {"max_logprob_difference": apart}, torch.stack(found)
 
 
