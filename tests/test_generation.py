@@ -19,9 +19,9 @@ SMALL = Limits(rows=3, pack=16, context=24, kept=40)
 
 
 @torch.inference_mode()
-def plain_logp(kind: str, tokens: tuple[int, ...], known: int) -> float:
+def plain_logp(model, tokens: tuple[int, ...], known: int) -> float:
     """Log-probability of all tokens after the first ``known``, from one separate forward pass."""
-    logits = tiny.checkpoint(kind).model(torch.tensor([tokens])).logits[0].double()
+    logits = model(torch.tensor([tokens])).logits[0].double()
     logp = logits - logits.exp().sum(-1, keepdim=True).log()
     return sum(float(logp[at - 1, tokens[at]]) for at in range(known, len(tokens)))
 
@@ -37,15 +37,23 @@ request_of = st.builds(
 )
 
 
+# In double precision nothing but a wrong mask, position or path can show. In single precision the
+# plain pass itself is off by rounding, which large weights magnify: measured up to 5e-6 at 0.3 for
+# one token, 1e-6 at 0.1. A trained model's spread is smaller still.
+@pytest.mark.parametrize(
+    ("dtype", "scale", "apart"), [(torch.float64, 0.3, 1e-11), (torch.float32, 0.1, 1e-5)]
+)
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(calls=st.lists(st.lists(request_of, max_size=6), min_size=1, max_size=2), roomy=st.booleans())
-def test_scores_equal_separate_passes(kind, calls, roomy):
-    engine = Engine(tiny.checkpoint(kind), Limits() if roomy else SMALL)
+def test_scores_equal_separate_passes(kind, dtype, scale, apart, calls, roomy):
+    made = tiny.checkpoint(kind, dtype, scale)
+    engine = Engine(made, Limits() if roomy else SMALL)
     for requests in calls:  # later calls meet a tree that holds earlier prefixes, some forgotten
         for request, found in zip(requests, engine.score(requests), strict=True):
-            expected = [plain_logp(kind, request.prefix + one, len(request.prefix)) for one in request.labels]
-            assert found == pytest.approx(expected, abs=1e-5)
+            prefix = request.prefix
+            expected = [plain_logp(made.model, prefix + one, len(prefix)) for one in request.labels]
+            assert found == pytest.approx(expected, abs=apart, rel=0)
 
 
 def test_every_label_of_one_token_sums_to_one():
@@ -159,15 +167,20 @@ def params(seed: int = 0, **more) -> SamplingParams:
     return SamplingParams(**{"max_tokens": 12, "seed": seed, **more})
 
 
+def exact(kind: str) -> tiny.Checkpoint:
+    """Double precision: no draw lies so near an edge that the order of a sum could decide it."""
+    return tiny.checkpoint(kind, torch.float64)
+
+
 def draw(kind: str, requests, limits: Limits = SMALL):
-    return dict(Engine(tiny.checkpoint(kind), limits).sample(requests))
+    return dict(Engine(exact(kind), limits).sample(requests))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_greedy_equals_growing_prefixes(kind):
     prompt = (10, 20, 30, 40, 50)
     drawn = draw(kind, [SampleRequest(prompt, params(temperature=0))])[0]
-    tokens, model = list(prompt), tiny.checkpoint(kind).model
+    tokens, model = list(prompt), exact(kind).model
     with torch.inference_mode():
         for _ in range(12):
             tokens.append(int(model(torch.tensor([tokens])).logits[0, -1].argmax()))
@@ -205,14 +218,14 @@ def test_logprobs_are_those_of_a_separate_pass_at_the_same_temperature(kind):
     drawn = draw(kind, [SampleRequest(prompt, params(3, temperature=0.8, top_p=0.9))])[0]
     row = (*prompt, *drawn.tokens)
     with torch.inference_mode():
-        logits = tiny.checkpoint(kind).model(torch.tensor([row])).logits[0].double() / 0.8
+        logits = exact(kind).model(torch.tensor([row])).logits[0] / 0.8
     logp = logits - logits.exp().sum(-1, keepdim=True).log()
     expected = [float(logp[i - 1, row[i]]) for i in range(3, len(row))]
-    assert list(drawn.logprobs) == pytest.approx(expected, abs=1e-5)
+    assert list(drawn.logprobs) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_row_may_join_while_others_are_drawn():
-    engine = Engine(tiny.checkpoint(), SMALL)
+    engine = Engine(exact("llama"), SMALL)
     engine.add(0, SampleRequest((10, 20, 30), params(1)))
     found = dict(engine.step() + engine.step() + engine.step())
     engine.add(1, SampleRequest(tuple(range(40, 70)), params(2)))
@@ -224,7 +237,7 @@ def test_a_row_may_join_while_others_are_drawn():
 
 def test_a_prompt_is_read_once_for_all_its_samples(monkeypatch):
     read = []
-    model = tiny.checkpoint().model
+    model = exact("llama").model
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda **kw: read.append(kw["input_ids"].numel()) or forward(**kw))
     prompt = tuple(range(3, 53))

@@ -38,36 +38,42 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def llama(seed: int = 0, context: int = 256) -> LlamaForCausalLM:
+def llama(seed: int = 0, context: int = 256, scale: float = 0.3) -> LlamaForCausalLM:
     """Two layers, grouped heads, rotary positions."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCAB, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=context,
-        eos_token_id=0, bos_token_id=None, pad_token_id=2, initializer_range=0.3,
+        eos_token_id=0, bos_token_id=None, pad_token_id=2, initializer_range=scale,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()
 
 
-def gpt2(seed: int = 0, context: int = 256) -> GPT2LMHeadModel:
+def gpt2(seed: int = 0, context: int = 256, scale: float = 0.3) -> GPT2LMHeadModel:
     """Two layers and absolute positions, which show every position that is off by one."""
     torch.manual_seed(seed)
     config = GPT2Config(
         vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=context,
-        eos_token_id=0, bos_token_id=None, pad_token_id=2, initializer_range=0.3,
+        eos_token_id=0, bos_token_id=None, pad_token_id=2, initializer_range=scale,
     )  # fmt: skip
     return GPT2LMHeadModel(config).eval()
 
 
-def checkpoint(kind: str = "llama") -> Checkpoint:
-    """Return the one ``llama`` or the one ``gpt2`` of this process."""
-    return _made(kind)
+def checkpoint(kind: str = "llama", dtype: torch.dtype = torch.float32, scale: float = 0.3) -> Checkpoint:
+    """Return the one ``llama`` or the one ``gpt2`` of this process.
+
+    Args:
+        kind: ``llama`` or ``gpt2``.
+        dtype: what the weights are held in.
+        scale: spread of the weights; large ones make sharp choices and magnify rounding.
+    """
+    return _made(kind, dtype, scale)
 
 
 @cache
-def _made(kind: str) -> Checkpoint:
-    model = llama() if kind == "llama" else gpt2()
-    return Checkpoint(model, tokenizer(), f"tiny-{kind}", Path("/nowhere"))
+def _made(kind: str, dtype: torch.dtype, scale: float) -> Checkpoint:
+    model = llama(scale=scale) if kind == "llama" else gpt2(scale=scale)
+    return Checkpoint(model.to(dtype), tokenizer(), f"tiny-{kind}", Path("/nowhere"))
 
 
 def saved(folder: Path, kind: str = "llama") -> Path:

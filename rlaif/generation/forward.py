@@ -52,7 +52,7 @@ class Forward:
             keep: indices along T whose logits are wanted.
 
         Returns:
-            Logits, float32, ``(B, len(keep), V)``.
+            Logits, ``(B, len(keep), V)``, in float32 or the model's dtype where that is finer.
         """
         import torch
 
@@ -75,7 +75,7 @@ class Forward:
             if training:
                 model.train()
         logits: Tensor = output.logits
-        return logits.float()
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     @property
     def device(self) -> torch.device:
