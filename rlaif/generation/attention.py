@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from rlaif.errors import InputError
@@ -55,8 +56,12 @@ class Tree:
     def __init__(self, branches: Sequence[Branch], dtype: torch.dtype, device: torch.device) -> None:
         self.layers = 0
         """Layers that attended by this tree; a model that took no notice of it leaves 0."""
+        paths = [_joined((*one.above, one.own)) for one in branches]
+        self._rows = [one.rows[1] - one.rows[0] for one in branches]
+        self._tiles = _Tiles(paths)
         self._branches = [
-            (one.rows, _joined((*one.above, one.own)), _bias(one, dtype, device)) for one in branches
+            (self._tiles.of(path), _bias(one, dtype, device))
+            for one, path in zip(branches, paths, strict=True)
         ]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
@@ -78,16 +83,18 @@ class Tree:
         _one, heads, tokens, width = query.shape
         shared = heads // key.shape[1]  # query heads that share one key head: a dimension of their own
         grouped = query.view(-1, shared, tokens, width).transpose(0, 1)
+        queries = torch.split(grouped, self._rows, dim=2)
+        keys, values = self._tiles.cut(key), self._tiles.cut(value)
         results = [
             scaled_dot_product_attention(
-                grouped[:, :, start:end],
-                _taken(key, columns).expand(shared, -1, -1, -1),
-                _taken(value, columns).expand(shared, -1, -1, -1),
+                rows,
+                _path(keys, tiles).expand(shared, -1, -1, -1),
+                _path(values, tiles).expand(shared, -1, -1, -1),
                 attn_mask=bias,
-                is_causal=bias is None and end - start > 1,
+                is_causal=bias is None and rows.shape[2] > 1,
                 scale=scale,
             )
-            for (start, end), columns, bias in self._branches
+            for rows, (tiles, bias) in zip(queries, self._branches, strict=True)
         ]
         return torch.cat(results, dim=2).permute(2, 1, 0, 3).reshape(1, tokens, heads, width)
 
@@ -166,8 +173,31 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-def _taken(held: Tensor, columns: Sequence[Span]) -> Tensor:
+class _Tiles:
+    """The columns, cut once wherever a path begins or ends.
+
+    One split has one gradient, the pieces' put together. A slice for every path would have as many
+    gradients as paths, each as wide as all columns and nearly all of it zeros.
+    """
+
+    def __init__(self, paths: Sequence[Sequence[Span]]) -> None:
+        self._cuts = sorted({0, *(edge for path in paths for span in path for edge in span)})
+        self._number = {cut: number for number, cut in enumerate(self._cuts)}
+
+    def of(self, path: Sequence[Span]) -> list[int]:
+        """Return the numbers of a path's tiles."""
+        return [one for start, end in path for one in range(self._number[start], self._number[end])]
+
+    def cut(self, held: Tensor) -> Sequence[Tensor]:
+        """Cut ``(1, heads, columns, width)`` into tiles."""
+        import torch
+
+        edges = [*self._cuts, held.shape[2]]
+        return torch.split(held, [end - start for start, end in pairwise(edges)], dim=2)
+
+
+def _path(tiles: Sequence[Tensor], numbers: Sequence[int]) -> Tensor:
     import torch
 
-    parts = [held[:, :, start:end] for start, end in columns]
+    parts = [tiles[one] for one in numbers]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
