@@ -21,7 +21,8 @@ LAYERS: dict[str, int] = {
     "jobs": 3, "training": 3, "exports": 3, "reports": 3, "inspection": 3, "checks": 3, "scorecards": 3,
     "pipeline": 4,
     "verbs": 5, "authoring": 5, "auditing": 5, "iterations": 5,
-    "cli": 6, "__init__": 7, "__main__": 7,
+    "service": 6,
+    "cli": 7, "__init__": 8, "__main__": 8,
 }  # fmt: skip
 SIDEWAYS = {
     ("settings", "errors"), ("settings", "complaints"), ("yamlfile", "errors"), ("yamlfile", "complaints"),
@@ -116,6 +117,8 @@ def test_no_unsafe_calls(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_broad_excepts_only_where_allowed(path: Path) -> None:
     allowed = {"errors", "jobs"}
+    if path == PACKAGE / "service" / "app.py":  # one request's bug must not end the others
+        return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ExceptHandler):
             broad = node.type is None or (

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from rlaif.cli import audit, check_set, console, constitution, data, db, iterate, make, train
+from rlaif.cli import audit, check_set, console, constitution, data, db, iterate, make, serve, train
 from rlaif.cli.progress import Notices
 from rlaif.errors import boundary
 
@@ -29,6 +29,7 @@ make.register(app)
 data.register(app)
 train.register(app)
 iterate.register(app)
+serve.register(app)
 check_set.register(app)
 audit.register(app)
 app.add_typer(constitution.app, name="constitution")

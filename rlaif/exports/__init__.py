@@ -5,11 +5,11 @@ to a hub or read where it lies. Adding a trainer is adding one module to ``targe
 """
 
 from rlaif.exports.manifest import MANIFEST, Manifest
-from rlaif.exports.rows import MarginScale
 from rlaif.exports.source import Bill, Group, Source, Traffic, groups
 from rlaif.exports.stored import stored
 from rlaif.exports.targets import TARGETS
 from rlaif.exports.write import export
+from rlaif.records import MarginScale
 
 __all__ = [
     "MANIFEST", "TARGETS", "Bill", "Group", "Manifest", "MarginScale", "Source", "Traffic", "export",

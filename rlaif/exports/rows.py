@@ -10,7 +10,7 @@ these rows in ``targets``. Leaves files to ``folder`` and joining to ``source``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -19,18 +19,11 @@ import pyarrow as pa
 
 from rlaif.exports.source import Group, Source
 from rlaif.exports.turns import Turn, said, system, text, turns
-from rlaif.records import Margin, PreferenceSet, Split, canonical
+from rlaif.records import MARGINS, MarginScale, PreferenceSet, Split, canonical
 from rlaif.scorecards import Weights
 
 Row = dict[str, object]
 Kind = Literal["preference", "unpaired", "prompt-completion", "prompt-only"]
-MarginScale = Literal["small", "large"]
-
-MARGINS: Mapping[MarginScale, Mapping[Margin, float]] = {
-    "small": {"significant": 1.0, "better": 2 / 3, "slight": 1 / 3, "negligible": 0.0},
-    "large": {"significant": 3.0, "better": 2.0, "slight": 1.0, "negligible": 0.0},
-}
-"""m(r) of Llama 2, Table 27 (https://arxiv.org/abs/2307.09288)."""
 
 TURN = pa.struct([("role", pa.string()), ("content", pa.string())])
 TURNS = pa.list_(TURN)

@@ -22,10 +22,10 @@ from rlaif.exports.manifest import (
     check_census,
     set_entry,
 )
-from rlaif.exports.rows import MarginScale, Table
+from rlaif.exports.rows import Table
 from rlaif.exports.source import Group, Source, groups
 from rlaif.exports.targets import Part, filled, target
-from rlaif.records import Split
+from rlaif.records import MarginScale, Split
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -20,8 +20,14 @@ JudgmentStatus = Literal["ok", "refused", "unparsable", "off_menu", "truncated",
 RevisionStatus = Literal["ok", "refused", "truncated", "empty", "transport_failed"]
 LabelType = Literal["logprob", "text"]
 Margin = Literal["negligible", "slight", "better", "significant"]
+MarginScale = Literal["small", "large"]
 Axis = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 """Name of one dimension of judgement, e.g. ``helpfulness`` or ``safety``."""
+MARGINS: Final[Mapping[MarginScale, Mapping[Margin, float]]] = {
+    "small": {"significant": 1.0, "better": 2 / 3, "slight": 1 / 3, "negligible": 0.0},
+    "large": {"significant": 3.0, "better": 2.0, "slight": 1.0, "negligible": 0.0},
+}
+"""m(r) of Llama 2, Table 27 (https://arxiv.org/abs/2307.09288): how much better chosen has to score."""
 
 
 def canonical(value: object) -> bytes:

@@ -47,7 +47,7 @@ class JobEvent(Fact):
     """Digest of the other fields."""
     job_id: str
     """The job."""
-    state: Literal["running", "completed", "failed", "interrupted", "budget"]
+    state: Literal["queued", "running", "paused", "completed", "failed", "interrupted", "budget", "cancelled"]
     """The state entered."""
     at: str
     """UTC time, ISO 8601."""

@@ -21,13 +21,16 @@ from pydantic import TypeAdapter
 from rlaif.errors import InputError
 from rlaif.records import (
     RECORDS,
+    AccessKey,
     Completion,
     Document,
     Fact,
     Flag,
+    HumanLabel,
     Job,
     JobEvent,
     Judgment,
+    KeyEvent,
     Preference,
     PreferenceSet,
     Prompt,
@@ -36,6 +39,7 @@ from rlaif.records import (
     Sample,
     Score,
     StoredScorecard,
+    Submission,
     TaskState,
 )
 
@@ -57,6 +61,10 @@ NAMES: Final[dict[type[Fact], str]] = {
     StoredScorecard: "scorecards",
     TaskState: "tasks",
     JobEvent: "job_events",
+    Submission: "submissions",
+    AccessKey: "access_keys",
+    KeyEvent: "key_events",
+    HumanLabel: "human_labels",
 }
 """Table of each record kind."""
 

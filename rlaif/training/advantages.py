@@ -84,14 +84,15 @@ def whole_return(rewards: Tensor, lengths: Tensor) -> Tensor:
 
 
 def whitened(values: Tensor, *, centred: bool = True) -> Tensor:
-    """Return values of variance 1 over the batch, ``(N,)``; values all equal, or one alone, are only centred.
+    """Return values of variance 1 over the batch, ``(N,)``; those that do not vary have 0 for an advantage.
 
     Args:
-        values: of all tokens of the batch, ``(N,)``.
+        values: of all tokens or responses of the batch, ``(N,)``.
         centred: whether the mean becomes 0. Rewards keep theirs: to take the mean off what every token
             costs would pay for length.
     """
+    if not len(values) or values.max() - values.min() <= _EPSILON:  # a mean would be off by a rounding
+        return values * 0.0 if centred else values
     mean = values.mean()
-    scale = values.std(correction=0)
-    around = (values - mean) / scale if scale > _EPSILON else values - mean
+    around = (values - mean) / values.std(correction=0)
     return around if centred else around + mean

@@ -174,7 +174,7 @@ def train(config: DpoConfig, *, resume: bool = False, watch: Watch | None = None
     run = Run(
         config, {"policy": checkpoint.model}, origin, config.total(len(training)), resume=resume, watch=watch
     )
-    run.log({name: float(value) for name, value in data.census.model_dump().items()}, "data/")
+    run.describe(data.census)
     for batch in run.batches(training):
         update = run.update(shares(run, policy, config.objective, batch))
         run.log(update.metrics() | averages(update.sums))

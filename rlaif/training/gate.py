@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from rlaif.training.advantages import whitened
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 THRESHOLD: Final = 0.15
 """Below this probability of being safe, safety alone counts: precision .89, recall .55 on Meta Safety."""
 _FLOOR: Final = math.log(THRESHOLD / (1.0 - THRESHOLD))
-_EPSILON: Final = 1e-8
 
 
 def gated(safety: Tensor, helpfulness: Tensor, tagged: Tensor) -> Tensor:
@@ -36,10 +37,3 @@ def gated(safety: Tensor, helpfulness: Tensor, tagged: Tensor) -> Tensor:
 def passed(safety: Tensor, helpfulness: Tensor, tagged: Tensor) -> Tensor:
     """Return the score that counts for each response, logit(R_c), ``(R,)``; see ``gated``."""
     return safety.where(tagged | (safety < _FLOOR), helpfulness)
-
-
-def whitened(values: Tensor) -> Tensor:
-    """Subtract the mean and divide by the population's standard deviation; equal values give 0, ``(R,)``."""
-    spread = values.std(correction=0)
-    centred = values - values.mean()
-    return centred / spread if spread > _EPSILON else centred * 0.0

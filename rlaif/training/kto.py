@@ -113,7 +113,7 @@ def train(config: KtoConfig, *, resume: bool = False, watch: Watch | None = None
     run = Run(
         config, {"policy": checkpoint.model}, origin, config.total(len(training)), resume=resume, watch=watch
     )
-    run.log({name: float(value) for name, value in data.census.model_dump().items()}, "data/")
+    run.describe(data.census)
     for batch in run.batches(training):
         z0 = baseline(run, policy, batch)
         update = run.update(shares(run, policy, config, batch, z0))

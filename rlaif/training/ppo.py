@@ -218,7 +218,7 @@ def train(
         resume=resume,
         watch=watch,
     )
-    run.log({name: float(value) for name, value in data.census.model_dump().items()}, "data/")
+    run.describe(data.census)
     explorer = Explorer(
         run=run,
         how=config.draw,

@@ -15,11 +15,12 @@ from pydantic import Field
 
 from rlaif.checkpoints import Adapter, load_scorer
 from rlaif.errors import InputError
+from rlaif.records import MARGINS
 from rlaif.training.config import RunConfig
 from rlaif.training.data import Compared, Data, Pair, read_pairs
 from rlaif.training.evaluation import figures
 from rlaif.training.loop import Outcome, Run, Share
-from rlaif.training.losses.reward import MARGINS, centering, pairwise
+from rlaif.training.losses.reward import centering, pairwise
 from rlaif.training.models import Scorer
 from rlaif.training.origin import Origin
 from rlaif.training.packing import pack, parts

@@ -111,7 +111,7 @@ def figures(gold: float, *, proxy: float = 3.0, apology: float = 0.0, error: flo
     )  # fmt: skip
 
 
-def test_a_fall_of_gold_is_said_beyond_two_errors_only() -> None:
+def test_trap_34_a_fall_of_gold_is_said_beyond_two_errors_only() -> None:
     """The error of a difference of two means with error .1 each is .141; twice that is .283."""
     first = figures(1.0)
     assert notices(first, figures(0.73)) == ()
@@ -123,7 +123,7 @@ def test_a_fall_of_gold_is_said_beyond_two_errors_only() -> None:
     assert notices(first, figures(1.9)) == ()
 
 
-def test_a_symptom_is_said_beyond_three_errors_only() -> None:
+def test_trap_34_a_symptom_is_said_beyond_three_errors_only() -> None:
     """From 2 % to 9 % of 100 each the error is sqrt(.0196 + .0819) / 10 = .0319; three of them are .096."""
     first = figures(1.0, apology=0.02)
     assert notices(first, figures(1.0, apology=0.09)) == ()

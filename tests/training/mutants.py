@@ -1,8 +1,8 @@
 """Every trap of training with a change of the package that falls into it, which its test has to notice.
 
 Owns the table and what runs it: each change is made in a copy of the package, its test is run there, and
-has to fail. The unchanged copy has to pass first. ``make mutants`` prints the table; a mutant that survives
-makes it fail.
+has to fail. The unchanged copy has to pass first. ``make mutants`` prints trap, outcome, test and change, in
+the order of traps; a mutant that survives makes it fail.
 
     python -m tests.training.mutants [TRAP ...]
 """
@@ -35,6 +35,11 @@ class Mutant:
     """What it becomes."""
     test: str
     """Below ``tests/training/``, as pytest names it."""
+
+    def __str__(self) -> str:
+        """The change in one line."""
+        old, new = (" ".join(text.split()) for text in (self.old, self.new))
+        return f"{self.file}: {old} => {new or 'nothing'}"
 
 
 MUTANTS: Sequence[Mutant] = (
@@ -96,6 +101,8 @@ MUTANTS: Sequence[Mutant] = (
            "test_dpo.py::test_trap_11_another_model_or_data_is_another_file"),
     Mutant(11, "training/reference.py", 'array("q", (len(ids), *ids))', 'array("q", ids)',
            "test_dpo.py::test_trap_11_another_model_or_data_is_another_file"),
+    Mutant(11, "checkpoints/adapters.py", "with self._inner.disable_adapter():", "if True:",
+           "test_lora.py::test_trap_11_switched_off_the_model_is_bit_equal_to_what_it_was"),
     Mutant(12, "training/losses/direct.py", "gain = beta * (u - baseline.detach())",
            "gain = beta * (beta * u - baseline.detach())",
            "losses/test_direct.py::test_trap_12_kto_by_hand"),
@@ -145,9 +152,11 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(19, "training/ppo.py", 'run.kept["beta"] = controller.beta',
            'run.kept["beta"] = config.kl.beta',
            "test_ppo.py::test_trap_26_a_stopped_run_goes_on_bit_by_bit"),
-    Mutant(20, "training/advantages.py", " if scale > _EPSILON else values - mean",
-           "",
+    Mutant(20, "training/advantages.py", "values.max() - values.min() <= _EPSILON", "len(values) < 0",
            "test_advantages.py::test_trap_20_what_does_not_vary_becomes_0"),
+    Mutant(20, "training/advantages.py", "values.max() - values.min() <= _EPSILON",
+           "values.std(correction=0) <= _EPSILON",
+           "test_advantages.py::test_trap_20_equal_values_are_exactly_0_however_their_mean_rounds"),
     Mutant(20, "training/advantages.py", "around if centred else around + mean",
            "around",
            "test_advantages.py::test_trap_20_whitened_values_have_mean_0_and_variance_1"),
@@ -203,7 +212,7 @@ MUTANTS: Sequence[Mutant] = (
            "test_reward.py::test_trap_28_ties_count_half_and_undecided_pairs_not_at_all"),
     Mutant(28, "training/data.py", "split_of(key, self._config.test_share)",
            'split_of(digest("pr", [len(self._groups)]), self._config.test_share)',
-           "test_data.py::test_no_prompt_is_on_two_sides_and_sides_do_not_depend_on_the_file"),
+           "test_data.py::test_trap_28_no_prompt_is_on_two_sides_and_sides_do_not_depend_on_the_file"),
     Mutant(29, "training/bestofn.py", "math.log(n) - (n - 1) / n", "math.log(n) - (n - 1) / (n + 1)",
            "test_bestofn.py::test_trap_29_divergence_of_best_of_n"),
     Mutant(29, "training/bestofn.py", "below - n + 1, 0.0", "below - n, 0.0",
@@ -236,6 +245,15 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(31, "iterations/measuring.py", "drawn(workspace, place[1], policy)",
            'drawn(workspace, folder.prompts("train"), policy)',
            "../iterations/test_rounds.py::test_trap_31_gold_is_asked_about_measured_responses_alone"),
+    Mutant(32, "training/gate.py", "(safety < _FLOOR)", "(safety <= _FLOOR)",
+           "test_gate.py::test_trap_32_exactly_at_the_threshold_helpfulness_speaks"),
+    Mutant(32, "training/gate.py", "safety.where(tagged | (safety < _FLOOR), helpfulness)",
+           "0.5 * safety + 0.5 * helpfulness", "test_gate.py::test_trap_32_the_worked_example"),
+    Mutant(32, "training/scoring.py", "one.prompt in self._tagged for", "False for",
+           "test_rollouts.py::test_trap_32_behind_the_gate_safety_speaks_where_it_must"),
+    Mutant(32, "training/ppo.py", "costs = beta * k1(",
+           "costs = (2.0 if isinstance(config.reward, Gate) else 1.0) * beta * k1(",
+           "test_ppo.py::test_trap_32_behind_a_gate_of_two_the_kl_is_paid_once"),
     Mutant(33, "training/models.py", "torch.autocast(states.device.type, enabled=False)",
            "torch.autocast(states.device.type, torch.bfloat16)",
            "test_models.py::test_trap_33_scores_that_differ_in_the_third_decimal_differ"),
@@ -246,6 +264,10 @@ MUTANTS: Sequence[Mutant] = (
            "test_loop.py::test_trap_33_a_step_that_is_not_finite_changes_nothing_and_is_counted"),
     Mutant(34, "training/ppo.py", "costs = beta * k1(", "costs = -beta * k1(",
            "test_ppo.py::test_trap_34_a_constant_reward_leaves_the_policy_where_it_was"),
+    Mutant(34, "training/gauges.py", "len(set(runs)) / len(runs)", "len(runs) / len(runs)",
+           "test_rollouts.py::test_trap_34_figures_of_texts_by_hand"),
+    Mutant(34, "iterations/notices.py", "gap[0] < -_FELL * gap[1]", "gap[0] < -9 * _FELL * gap[1]",
+           "../iterations/test_figures.py::test_trap_34_a_fall_of_gold_is_said_beyond_two_errors_only"),
     Mutant(35, "checkpoints/loading.py", "    _pad_apart(model, tokenizer)\n",
            "    _pad_apart(model, tokenizer)\n    model.score.reset_parameters()\n",
            "test_reward.py::test_trap_35_loading_a_reward_model_keeps_its_head"),
@@ -290,7 +312,7 @@ def noticed(folder: Path, mutant: Mutant) -> bool:
 
 def main(traps: Sequence[int]) -> int:
     """Run the mutants of some traps, of all when none is named; return how many survived."""
-    chosen = [one for one in MUTANTS if not traps or one.trap in traps]
+    chosen = sorted((one for one in MUTANTS if not traps or one.trap in traps), key=lambda one: one.trap)
     survived = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -298,12 +320,12 @@ def main(traps: Sequence[int]) -> int:
         if outcome(folder, dict.fromkeys(one.test for one in chosen)) != 0:
             print("the tests fail without any change; mend them first")
             return 1
+        print("| trap | outcome | test | change |\n|---|---|---|---|")
         for one in chosen:
             found = noticed(folder, one)
             survived += not found
-            print(
-                f"{one.trap:>4}  {'noticed ' if found else 'SURVIVED'}  {one.file:<32} {one.test}", flush=True
-            )
+            said = "noticed" if found else "SURVIVED"
+            print(f"| {one.trap} | {said} | `{one.test}` | `{one}` |", flush=True)
     print(f"{len(chosen) - survived} of {len(chosen)} noticed")
     return survived
 

@@ -111,3 +111,9 @@ def test_trap_20_whitened_values_have_mean_0_and_variance_1(some: list[float]) -
 def test_trap_20_what_does_not_vary_becomes_0(some: list[float]) -> None:
     assert whitened(torch.tensor(some)).tolist() == [0.0] * len(some)
     assert whitened(torch.tensor(some), centred=False).tolist() == some
+
+
+@given(number, st.integers(1, 40))
+def test_trap_20_equal_values_are_exactly_0_however_their_mean_rounds(value: float, times: int) -> None:
+    assert whitened(torch.full((times,), value)).tolist() == [0.0] * times
+    assert whitened(torch.full((times,), value * 1e7)).tolist() == [0.0] * times

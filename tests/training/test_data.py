@@ -239,7 +239,7 @@ def test_prompts_are_read_once_from_rows_of_any_shape(tmp_path: Path) -> None:
 # Splits and files
 
 
-def test_no_prompt_is_on_two_sides_and_sides_do_not_depend_on_the_file(tmp_path: Path) -> None:
+def test_trap_28_no_prompt_is_on_two_sides_and_sides_do_not_depend_on_the_file(tmp_path: Path) -> None:
     rows = pairs(60, each=3)
     whole = read_pairs(data(tmp_path / "a.jsonl", rows, test_share=0.3), tiny.tokenizer())
     assert not {one.group.prompt for one in whole.train} & {one.group.prompt for one in whole.test}

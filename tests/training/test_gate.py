@@ -7,14 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlaif.training.gate import gated, passed, whitened
+from rlaif.training.advantages import whitened
+from rlaif.training.gate import gated, passed
 
 SAFETY = torch.tensor([0.9, 0.1, 0.9, 0.1]).logit()
 HELPFULNESS = torch.tensor([0.2, 0.95, 0.8, 0.95]).logit()
 TAGGED = torch.tensor([True, True, False, False])
 
 
-def test_the_worked_example() -> None:
+def test_trap_32_the_worked_example() -> None:
     through = passed(SAFETY, HELPFULNESS, TAGGED)
     assert through.sigmoid().tolist() == pytest.approx([0.9, 0.1, 0.8, 0.1], abs=1e-6)
     assert through.tolist() == pytest.approx([2.1972, -2.1972, 1.3863, -2.1972], abs=1e-4)
@@ -22,14 +23,14 @@ def test_the_worked_example() -> None:
     assert found.tolist() == pytest.approx([1.191, -0.9898, 0.7886, -0.9898], abs=1e-3)
 
 
-def test_exactly_at_the_threshold_helpfulness_speaks() -> None:
+def test_trap_32_exactly_at_the_threshold_helpfulness_speaks() -> None:
     at = math.log(0.15 / 0.85)
     safety = torch.tensor([at, math.nextafter(at, -9) - 1e-6])
     through = passed(safety, torch.tensor([5.0, 5.0]), torch.tensor([False, False]))
     assert through.tolist() == pytest.approx([5.0, at - 1e-6])
 
 
-def test_scores_far_from_zero_do_not_saturate() -> None:
+def test_trap_32_scores_far_from_zero_do_not_saturate() -> None:
     through = passed(torch.tensor([80.0, 90.0]), torch.zeros(2), torch.tensor([True, True]))
     assert through.tolist() == [80.0, 90.0]
 

@@ -326,6 +326,12 @@ def test_trap_27_modes_come_back_after_a_failure(tmp_path: Path) -> None:
 # Logs
 
 
+def test_nothing_measured_is_no_line(tmp_path: Path) -> None:
+    run, _ = single(tmp_path)
+    run.log({}, "eval/")
+    assert metrics(tmp_path / "out") == []
+
+
 def test_numbers_that_are_not_finite_are_written_as_null(tmp_path: Path) -> None:
     run, _ = single(tmp_path)
     run.log({"loss": float("nan"), "gap": 2.0}, "eval/")

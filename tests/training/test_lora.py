@@ -51,7 +51,7 @@ def test_a_reward_models_head_trains_too() -> None:
     assert all("lora_" in name or name == "score.weight" for name in trains)
 
 
-def test_switched_off_the_model_is_bit_equal_to_what_it_was() -> None:
+def test_trap_11_switched_off_the_model_is_bit_equal_to_what_it_was() -> None:
     model = tiny.llama()
     before = logprobs(model)
     adapter = moved(model)

@@ -190,6 +190,15 @@ def test_what_reinforce_learns_by_hand() -> None:
     assert left.lesson.advantages.tolist() == pytest.approx([-0.1, 0.15, 0.95])
 
 
+@pytest.mark.parametrize("kind", ["clip", "reinforce"])
+def test_trap_32_behind_a_gate_of_two_the_kl_is_paid_once(kind: str) -> None:
+    gate = {"kind": "gate", "safety": "a", "helpfulness": "b"}
+    config = tiny_like(reward=gate, objective={"kind": kind}, missing_eos_penalty=0.0)
+    _, figures = learnt(config, explored([1.0, 2.0, 6.0], [False] * 3), 0.5)
+    # whitened scores sum to 0; five tokens a tenth of a nat from the reference, at .5 a nat, three responses
+    assert figures["reward"] == pytest.approx(-0.5 * 5 * 0.1 / 3, abs=1e-6)
+
+
 def test_scores_behind_a_gate_are_whitened() -> None:
     gate = {"kind": "gate", "safety": "a", "helpfulness": "b"}
     config = tiny_like(reward=gate, missing_eos_penalty=0.0)

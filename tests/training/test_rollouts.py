@@ -115,7 +115,7 @@ def test_entropy_is_that_of_the_whole_distribution(tmp_path: Path) -> None:
     assert float(reading.entropy[0]) == pytest.approx(float(-(probs * probs.log()).sum()), abs=1e-5)
 
 
-def test_figures_of_texts_by_hand() -> None:
+def test_trap_34_figures_of_texts_by_hand() -> None:
     found = [written((1,), [(3, 4, 5, 6, 7), (3, 4, 5, 6)]), written((2,), [(9,)])]
     figures = gauges.of_texts(found, frozenset({7}))
     assert figures == {"length": 10 / 3, "cut": 0.0, "eos": 1 / 3, "distinct_4": 2 / 3}
@@ -210,7 +210,7 @@ def test_a_reward_model_scores_what_was_drawn_and_is_shifted_as_stored() -> None
     assert scores == pytest.approx(expected, abs=1e-5)
 
 
-def test_behind_the_gate_safety_speaks_where_it_must() -> None:
+def test_trap_32_behind_the_gate_safety_speaks_where_it_must() -> None:
     safety, helpful, found = reward_model(1), reward_model(2), rollouts()
     with torch.no_grad():
         safety.model.score.weight.mul_(20.0)  # so that some are far below the threshold, others above

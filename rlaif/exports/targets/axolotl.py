@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from rlaif.exports.rows import TURN, TURNS, MarginScale, Row, Table, trl_tables
+from rlaif.exports.rows import TURN, TURNS, Row, Table, trl_tables
 from rlaif.exports.source import Source
 from rlaif.exports.targets.base import TEXT, Part, Target, filled, last, recast, several_turns
-from rlaif.records import Split
+from rlaif.records import MarginScale, Split
 
 _PAIR = {
     "messages": TURNS, "chosen": TURN, "rejected": TURN, "system": TEXT, "prompt_text": TEXT,

@@ -12,10 +12,10 @@ from functools import cache
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rlaif.exports.rows import Kind, MarginScale, Row, Table
+from rlaif.exports.rows import Kind, Row, Table
 from rlaif.exports.source import Source
 from rlaif.exports.turns import spoken
-from rlaif.records import Split
+from rlaif.records import MarginScale, Split
 
 TEXT = pa.string()
 _SAID = frozenset((

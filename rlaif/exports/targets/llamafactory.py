@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from rlaif.exports.rows import TURN, TURNS, MarginScale, Row, Table, trl_tables
+from rlaif.exports.rows import TURN, TURNS, Row, Table, trl_tables
 from rlaif.exports.source import Source
 from rlaif.exports.targets.base import TEXT, Part, Target, filled, last, recast
 from rlaif.exports.turns import Turn, alternating, spoken
-from rlaif.records import Split
+from rlaif.records import MarginScale, Split
 
 _ASKED = {
     "instruction": TEXT, "input": TEXT, "system": TEXT, "history": pa.list_(pa.list_(TEXT)),

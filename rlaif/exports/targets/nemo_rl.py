@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from rlaif.exports.rows import TURNS, MarginScale, Row, Table, trl_tables
+from rlaif.exports.rows import TURNS, Row, Table, trl_tables
 from rlaif.exports.source import Source
 from rlaif.exports.targets.base import TEXT, Part, Target, filled, recast
-from rlaif.records import Split
+from rlaif.records import MarginScale, Split
 
 _PAIR = {
     "context": TURNS,

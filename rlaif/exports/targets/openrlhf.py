@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rlaif.exports.rows import TURNS, MarginScale, Row, Table, trl_tables
+from rlaif.exports.rows import TURNS, Row, Table, trl_tables
 from rlaif.exports.source import Source
 from rlaif.exports.targets.base import TEXT, Part, Target, conversation, filled, recast
-from rlaif.records import Split
+from rlaif.records import MarginScale, Split
 
 _PAIR = {
     "chosen": TURNS, "rejected": TURNS, "system": TEXT, "prompt_text": TEXT, "chosen_text": TEXT,

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from rlaif.errors import InputError
-from rlaif.exports.rows import TURNS, MarginScale, Row, Table
+from rlaif.exports.rows import TURNS, Row, Table
 from rlaif.exports.source import Group, Source
 from rlaif.exports.targets.base import TEXT, Part, Target, filled
 from rlaif.exports.turns import GAP, said, spoken, system, text, turns
-from rlaif.records import Preference, PreferenceSet, Split
+from rlaif.records import MarginScale, Preference, PreferenceSet, Split
 
 BETTER, SAFER = "helpfulness", "safety"
 NAME = "pairs"

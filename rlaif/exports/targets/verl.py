@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from rlaif.exports.rows import TURNS, MarginScale, Row, Table, trl_tables
+from rlaif.exports.rows import TURNS, Row, Table, trl_tables
 from rlaif.exports.source import Source
 from rlaif.exports.targets.base import TEXT, Part, Target, conversation, filled, recast, several_turns
-from rlaif.records import Split
+from rlaif.records import MarginScale, Split
 
 _PAIR = {
     "prompt": TEXT, "chosen": TEXT, "rejected": TEXT, "system": TEXT, "chosen_messages": TURNS,

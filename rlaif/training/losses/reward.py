@@ -1,6 +1,6 @@
 """What a reward model is trained on: the order of two scores.
 
-Owns the loss of a pair and its variants, and Llama 2's margins. Leaves scores to ``models``.
+Owns the loss of a pair and its variants. Leaves scores to ``models`` and margins to the rows.
 
 All pairs of a prompt stay in one update, their losses averaged over the prompt's pairs, C(K, 2) for a
 ranking of K: InstructGPT, eq. 1 (https://arxiv.org/abs/2203.02155).
@@ -8,20 +8,10 @@ ranking of K: InstructGPT, eq. 1 (https://arxiv.org/abs/2203.02155).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal
-
-from rlaif.records import Margin
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-MarginScale = Literal["small", "large"]
-MARGINS: Final[Mapping[MarginScale, Mapping[Margin, float]]] = {
-    "small": {"significant": 1.0, "better": 2 / 3, "slight": 1 / 3, "negligible": 0.0},
-    "large": {"significant": 3.0, "better": 2.0, "slight": 1.0, "negligible": 0.0},
-}
-"""m(r) of Llama 2, Table 27 (https://arxiv.org/abs/2307.09288)."""
 
 
 def pairwise(chosen: Tensor, rejected: Tensor, p: Tensor, margin: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlaif.training.losses.reward import MARGINS, centering, pairwise
+from rlaif.records import MARGINS
+from rlaif.training.losses.reward import centering, pairwise
 
 scores = st.floats(-30, 30)
 
