@@ -6,6 +6,7 @@ import pytest
 
 from rlaif.errors import StoreError
 from rlaif.journal import Repair
+from rlaif.records import RECORDS
 from rlaif.store import Workspace, check, rebuild
 from rlaif.store.upkeep import Rows
 from tests.store.facts import preference, prompt, task
@@ -39,7 +40,7 @@ def test_a_sound_store(folder: Path) -> None:
     assert {name: rows for name, rows in report.tables.items() if rows != Rows(0, 0)} == {
         "prompts": Rows(3, 3), "tasks": Rows(3, 3), "preferences": Rows(1, 1),
     }  # fmt: skip
-    assert len(report.tables) == 15
+    assert len(report.tables) == len(RECORDS)
     assert files(folder) == ["journal", "lock", "store.duckdb"]
 
 

@@ -308,6 +308,7 @@ def resident() -> int:
 
 def test_every_table_is_known_by_one_name() -> None:
     assert sorted(NAMES.values()) == [
-        "completions", "documents", "flags", "job_events", "jobs", "judgments", "preferences", "prompts",
-        "rankings", "revisions", "samples", "scorecards", "scores", "sets", "tasks",
+        "access_keys", "completions", "documents", "flags", "human_labels", "job_events", "jobs", "judgments",
+        "key_events", "preferences", "prompts", "rankings", "revisions", "samples", "scorecards", "scores",
+        "sets", "submissions", "tasks",
     ]  # fmt: skip
