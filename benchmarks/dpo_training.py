@@ -2,9 +2,10 @@
 
 The model, pairs, order and batches of ``reward_training.py``, one epoch. ``default`` is TRL as it comes;
 ``best`` has rows sorted by length, two at a time, reference log-probabilities computed once and no
-activation checkpointing, which eight rows at a time have no memory for on 24 GB. Timed are the reference's pass and the updates, neither loading nor tokenising; ``cached`` is
-ours once the reference's numbers are on disk. Processor seconds, of both threads, tell what other work on
-the machine cannot change much. Peak memory is each process's own. Writes one JSON row to stdout.
+activation checkpointing, which eight rows at a time have no memory for on 24 GB. Timed are the reference's
+pass and the updates, neither loading nor tokenising; ``cached`` is ours once the reference's numbers are on
+disk. Processor seconds, of both threads, tell what other work on the machine cannot change much. Peak
+memory is each process's own. Writes one JSON row to stdout.
 
     RLAIF_EVAL_DATA=... python benchmarks/dpo_training.py [--steps N] [--ways ours,best]
 
@@ -114,8 +115,8 @@ def theirs(way: str, steps: int) -> dict[str, float]:
     model = resolve(MODEL)
     with tempfile.TemporaryDirectory() as folder:
         settings = DPOConfig(
-            output_dir=folder, max_steps=steps, save_strategy="no", report_to="none", use_cpu=True, bf16=False,
-            disable_tqdm=True, **{"per_device_train_batch_size": BATCH, **how},
+            output_dir=folder, max_steps=steps, save_strategy="no", report_to="none", use_cpu=True,
+            bf16=False, disable_tqdm=True, **{"per_device_train_batch_size": BATCH, **how},
         )  # fmt: skip
         trainer = Timed(
             AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
