@@ -17,10 +17,10 @@ endif
 demo: $(VENV)/.local
 	$(BIN)/rlaif demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long"
 
-test-long: $(VENV)/.dev
+test-long: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m pytest -m "long"
 
 mutants: $(VENV)/.dev
@@ -47,3 +47,9 @@ $(VENV)/.local: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.local
+
+# Browser tests need a Chromium; where none can be had they skip and say so.
+$(VENV)/.browser: | $(VENV)/bin/python
+	command -v chromium >/dev/null || (apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium) \
+		>/dev/null 2>&1 || echo "no Chromium can be installed here: browser tests will skip"
+	touch $@
