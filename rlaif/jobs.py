@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rlaif.errors import CallError, Interrupted, JobError, RlaifError
 from rlaif.heap import seldom_collected
@@ -90,6 +90,18 @@ class Listener(Protocol):
         ...
 
 
+class Stopped(Interrupted):
+    """The job's owner stopped it; ``state`` is what it is to be called from then on."""
+
+    def __init__(self, message: str, state: Literal["paused", "cancelled", "queued"]) -> None:
+        super().__init__(message)
+        self.state: Literal["paused", "cancelled", "queued"] = state
+
+
+Told = Callable[[TaskState, Sequence[Fact]], None]
+"""Hears of every task that ended in this run, with the records it made."""
+
+
 def resume_command(workspace: Workspace, job_id: str) -> str:
     """What to type to continue a job."""
     usual = Path("outputs") / job_id.rpartition("-")[0]
@@ -107,6 +119,7 @@ class Runner:
         max_failed_share: share of a stage's ended tasks that may fail before the job stops.
         listener: hears of progress.
         halt: stops sending; called once, when tasks in flight are all that is still waited for.
+        told: hears of every task that ended, with its records.
     """
 
     def __init__(
@@ -118,6 +131,7 @@ class Runner:
         max_failed_share: float,
         listener: Listener,
         halt: Callable[[], None],
+        told: Told | None = None,
     ) -> None:
         self._workspace = workspace
         self._job_id = job_id
@@ -125,6 +139,7 @@ class Runner:
         self._max_failed_share = max_failed_share
         self._listener = listener
         self._halt = halt
+        self._told = told
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
         self._stopped_by: RlaifError | None = None
@@ -157,12 +172,22 @@ class Runner:
         self._raise(ended)
         return result
 
-    def stop(self) -> None:
-        """Stop admitting tasks; those in flight get ten seconds, or none if the job is stopping already."""
+    def stop(self, reason: RlaifError | None = None) -> None:
+        """Stop admitting tasks; those in flight get ten seconds, or none if the job is stopping already.
+
+        Args:
+            reason: what ``stage`` shall raise; when None, that a signal came.
+        """
         if self._stopping:
             self._cancel()
         again = resume_command(self._workspace, self._job_id)
-        self._drain(Interrupted(f"stopped by a signal; nothing answered so far is lost, go on with: {again}"))
+        signalled = f"stopped by a signal; nothing answered so far is lost, go on with: {again}"
+        self._drain(reason or Interrupted(signalled))
+
+    def check(self) -> None:
+        """Raise what stopped the job, if anything has: between stages nobody else would."""
+        if self._stopped_by is not None:
+            raise self._stopped_by
 
     def _drain(self, reason: RlaifError) -> None:
         """Let tasks in flight end: what they asked is paid for. The first of many tasks' reasons counts."""
@@ -228,6 +253,8 @@ class Runner:
             reason = f"internal error: {type(error).__name__}: {error}"
         state = self._state(task, stage, [record.id for record in records], reason)
         await self._workspace.commit([*records, state], job_id=self._job_id)
+        if self._told is not None:
+            self._told(state, records)
         return state
 
     def _state(self, task: Task, stage: str, outputs: Sequence[str], reason: str) -> TaskState:

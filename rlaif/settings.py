@@ -112,6 +112,17 @@ class Local(_Section):
     moves a probability by .01 on average; calls made in one are never answered from the other's."""
 
 
+class Serving(_Section):
+    """What callers of ``rlaif serve`` may use beside the providers above: ``[service]``."""
+
+    models: tuple[str, ...] = ()
+    """Local models callers may name, e.g. ``local:outputs/policy``; the bundled one they always may."""
+    training: tuple[str, ...] = ()
+    """Folders of training runs to show, besides the service's own and ``outputs``."""
+    mock: bool = False
+    """Let callers use the ``mock:`` models, whose labels mean nothing: for a look around."""
+
+
 class _File(_Section):
     """Everything ``rlaif.toml`` may say."""
 
@@ -121,6 +132,8 @@ class _File(_Section):
     """Prices by model spec; they stand over the bundled table."""
     local: Local = Local()
     """Models that run in this process."""
+    service: Serving = Serving()
+    """What callers of the service may use."""
     concurrency: int = Field(default=1024, ge=1, le=4096)
     """Most calls in flight to one model, whatever a pipeline asks for."""
 
@@ -246,7 +259,9 @@ def _sentence(error: ValidationError, path: Path, text: str) -> InputError:
 
 
 def _allowed(loc: tuple[str, ...]) -> list[str]:
-    sections: dict[str, type[_Section]] = {"compatible": Server, "prices": ModelPrice}
+    sections: dict[str, type[_Section]] = {
+        "compatible": Server, "prices": ModelPrice, "local": Local, "service": Serving,
+    }  # fmt: skip
     return sorted((_File if len(loc) == 1 else sections[loc[0]]).model_fields)
 
 

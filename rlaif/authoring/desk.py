@@ -219,24 +219,37 @@ async def open_desk(judge: AnyJudge, terms: Terms) -> AsyncIterator[Desk]:
         UnpricedError: no price is known for a model.
         StoreError: another process uses the folder.
     """
-    mode = build(judge)
     settings = Settings.load()
-    rates = prices(mode.models, settings, allow_unpriced=terms.allow_unpriced)
-    _need_budget(rates, terms)
+    _priced(build(judge), settings, terms)  # said before a folder is made
+    async with opened(terms.store) as workspace, desk_in(workspace, settings, judge, terms) as desk:
+        yield desk
+
+
+@asynccontextmanager
+async def desk_in(
+    workspace: Workspace, settings: Settings, judge: AnyJudge, terms: Terms
+) -> AsyncIterator[Desk]:
+    """Open a judge whose calls are kept in a folder that is open already; ``terms.store`` counts nothing.
+
+    Raises:
+        InputError: an unusable judge, or one that costs while there is no budget.
+        UnpricedError: no price is known for a model.
+    """
+    mode = build(judge)
+    rates = _priced(mode, settings, terms)
     job_id = digest("desk", judge)
-    async with opened(terms.store) as workspace:
-        models = Models(
-            settings,
-            workspace.journal,
-            job_id=job_id,
-            budget=Budget(terms.budget, resume=f"the same command with a higher {terms.knob}"),
-            limits=Limits(),
-            prices=rates,
-        )
-        try:
-            yield Desk(mode, models, rates, workspace, job_id)
-        finally:
-            await models.close()
+    models = Models(
+        settings,
+        workspace.journal,
+        job_id=job_id,
+        budget=Budget(terms.budget, resume=f"the same command with a higher {terms.knob}"),
+        limits=Limits(),
+        prices=rates,
+    )
+    try:
+        yield Desk(mode, models, rates, workspace, job_id)
+    finally:
+        await models.close()
 
 
 def parse_judge(text: str) -> AnyJudge:
@@ -262,13 +275,16 @@ def parse_judge(text: str) -> AnyJudge:
         raise InputError(first.message, field=".".join(map(str, ("judge", *first.loc)))) from None
 
 
-def _need_budget(rates: dict[str, Price | None], terms: Terms) -> None:
+def _priced(mode: Mode, settings: Settings, terms: Terms) -> dict[str, Price | None]:
+    """Price a judge's models, and refuse one that costs while there is no budget."""
+    rates = prices(mode.models, settings, allow_unpriced=terms.allow_unpriced)
     for spec, price in rates.items():
         if terms.budget is None and price is not None and (price.input or price.output):
             raise InputError(
                 f"{spec!r} costs ${price.input:g} and ${price.output:g} a million tokens; add {terms.knob},"
                 " the most that may be spent"
             )
+    return rates
 
 
 def _reason(comparison: Comparison | None, failed: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ job id. So a scan indexes everything without parsing JSON.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
@@ -95,6 +96,9 @@ class Journal:
         """Prepare an empty index; `open` is the way in."""
         self.folder = folder
         self.repair = Repair()
+        # Who is buying which call now. Invariant: a key is here exactly while its leader buys it, so no key is
+        # ever out twice, whichever jobs of this process ask for it.
+        self.flights: dict[str, tuple[object, asyncio.Future[None]]] = {}
         self._files: dict[int, int] = {}  # segment -> descriptor, open until close()
         self._segment = 0
         self._size = 0
@@ -266,6 +270,10 @@ class Journal:
             cost=None if reply is None else reply["cost"],
             faults=tuple(Fault(f["attempt"], f["reason"], f["billed"], f["text"]) for f in faults),
         )
+
+    def troubled(self) -> list[str]:
+        """Keys of the calls that had a failed attempt, the newest first."""
+        return [key.decode() for key in reversed(list(self._faults))]
 
     def spend(self, job_id: str) -> Spend:
         """What a job has paid, and what it may have paid for attempts that were cut off."""

@@ -45,5 +45,6 @@ class Ledger:
 
     def spend(self, job_id: str) -> Spend:
         """Sums of one job so far."""
-        pending = sum(sum(amounts) for (job, _), amounts in self._open.items() if job == job_id)
+        held = list(self._open.items())  # a copy made in one step: readers may be on other threads
+        pending = sum(sum(amounts) for (job, _), amounts in held if job == job_id)
         return Spend(self._settled.get(job_id, 0) / _PICO, pending / _PICO)

@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rlaif.errors import BudgetError, InputError, Interrupted, RlaifError
-from rlaif.jobs import Done, Listener, Runner, StageResult, Task, resume_command
+from rlaif.jobs import Done, Listener, Runner, StageResult, Stopped, Task, resume_command
 from rlaif.pipeline.config import Loaded
+from rlaif.pipeline.live import Live
 from rlaif.pipeline.lookup import OUTPUTS, opened
 from rlaif.pipeline.models import Models, prices, probe
 from rlaif.pipeline.stages import CHUNK, Run, model_specs, run_stage
@@ -102,41 +103,101 @@ async def run(loaded: Loaded, options: Options, settings: Settings, listener: Li
         Interrupted: a signal stopped the job.
         JobError: too many tasks failed, or no call can succeed.
     """
-    pipeline = loaded.pipeline
-    prompts = loaded.read_prompts()
+    prompts = await asyncio.to_thread(loaded.read_prompts)
     job = describe(loaded, prompts)
     _expect(job, options)
-    priced = prices(model_specs(loaded), settings, allow_unpriced=options.allow_unpriced)
-    await probe(model_specs(loaded), settings)
-    folder = options.folder or Path(pipeline.output or OUTPUTS / pipeline.name)
-    outcome = Outcome(job.id, folder)
+    await _usable(loaded, options, settings)
+    folder = options.folder or Path(loaded.pipeline.output or OUTPUTS / loaded.pipeline.name)
     async with opened(folder) as workspace:
-        spend = workspace.journal.spend(job.id)
-        again = f"{resume_command(workspace, job.id)} --budget USD"
-        _expect_cap(workspace, options, again)
-        budget = Budget(options.budget, spend.settled + spend.pending, resume=again)
-        models = Models(
-            settings, workspace.journal, job_id=job.id, budget=budget, limits=pipeline.limits, prices=priced
-        )
-        done = Done.load(workspace, job.id)
-        runner = Runner(
-            workspace,
-            job.id,
-            window=2 * pipeline.limits.max,
-            max_failed_share=pipeline.max_failed_share,
-            listener=listener,
-            halt=models.stop,
-        )
-        state = Run(loaded, job, prompts.prompts, workspace, runner, models, done, outcome.files)
-        try:
-            async with _recorded(workspace, job):
-                with _signals(runner):
-                    await _describe(state)
-                    for index in range(len(pipeline.stages)):
-                        outcome.stages.append(await run_stage(state, index))
-        finally:
-            await models.close()
-        _conclude(outcome, state)
+        live = Live()
+        with _signals(live):
+            return await _run(workspace, loaded, prompts, options, settings, listener, live)
+
+
+async def run_in(
+    workspace: Workspace,
+    loaded: Loaded,
+    options: Options,
+    settings: Settings,
+    listener: Listener,
+    live: Live,
+) -> Outcome:
+    """Run, or continue, the job a pipeline describes in a workspace that is open already.
+
+    Nothing of the process is touched: whoever owns the workspace stops the job by ``live``.
+
+    Args:
+        workspace: where calls and records go; ``options.folder`` says nothing here.
+        loaded: the pipeline.
+        options: how to run.
+        settings: keys, servers and prices.
+        listener: hears of stages and tasks.
+        live: the handle to fill in.
+
+    Raises:
+        InputError: prompts, constitution, model or price are not usable.
+        StoreError: the folder cannot be written.
+        BudgetError: the cap was reached; everything bought is kept.
+        Interrupted: ``live`` was told to stop the job.
+        JobError: too many tasks failed, or no call can succeed.
+    """
+    prompts = await asyncio.to_thread(loaded.read_prompts)
+    _expect(describe(loaded, prompts), options)
+    await _usable(loaded, options, settings)
+    return await _run(workspace, loaded, prompts, options, settings, listener, live)
+
+
+async def _usable(loaded: Loaded, options: Options, settings: Settings) -> None:
+    """Refuse what cannot be called or priced before anything is made or sent."""
+    prices(model_specs(loaded), settings, allow_unpriced=options.allow_unpriced)
+    await probe(model_specs(loaded), settings)
+
+
+async def _run(
+    workspace: Workspace,
+    loaded: Loaded,
+    prompts: PromptFile,
+    options: Options,
+    settings: Settings,
+    listener: Listener,
+    live: Live,
+) -> Outcome:
+    pipeline, job = loaded.pipeline, describe(loaded, prompts)
+    outcome = Outcome(job.id, workspace.folder)
+    spend = workspace.journal.spend(job.id)
+    again = f"{resume_command(workspace, job.id)} --budget USD"
+    _expect_cap(workspace, options, again)
+    budget = Budget(options.budget, spend.settled + spend.pending, resume=again)
+    models = Models(
+        settings,
+        workspace.journal,
+        job_id=job.id,
+        budget=budget,
+        limits=pipeline.limits,
+        prices=prices(model_specs(loaded), settings, allow_unpriced=options.allow_unpriced),
+    )
+    done = await asyncio.to_thread(Done.load, workspace, job.id)
+    runner = Runner(
+        workspace,
+        job.id,
+        window=2 * min(pipeline.limits.max, settings.concurrency),
+        max_failed_share=pipeline.max_failed_share,
+        listener=listener,
+        halt=models.stop,
+        told=live.told,
+    )
+    state = Run(loaded, job, prompts.prompts, workspace, runner, models, done, outcome.files)
+    live.begin(runner, budget, models)
+    try:
+        async with _recorded(workspace, job):
+            await _describe(state)
+            for index in range(len(pipeline.stages)):
+                runner.check()
+                live.at = index
+                outcome.stages.append(await run_stage(state, index))
+    finally:
+        await models.close()
+    _conclude(outcome, state)
     return outcome
 
 
@@ -183,7 +244,7 @@ async def _recorded(workspace: Workspace, job: Job) -> AsyncIterator[None]:
         yield
     except RlaifError as error:
         state = {BudgetError: "budget", Interrupted: "interrupted"}.get(type(error), "failed")
-        await event(state, str(error))
+        await event(error.state if isinstance(error, Stopped) else state, str(error))
         raise
     await event("completed")
     await workspace.flush()
@@ -209,7 +270,7 @@ def _reading(prompts: Sequence[Prompt]) -> Task:
 
 
 @contextmanager
-def _signals(runner: Runner) -> Iterator[None]:
+def _signals(live: Live) -> Iterator[None]:
     """SIGINT and SIGTERM drain; a second one cancels what is in flight."""
     if threading.current_thread() is not threading.main_thread():  # no other thread may catch signals
         yield
@@ -217,7 +278,7 @@ def _signals(runner: Runner) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)
     for number in caught:
-        loop.add_signal_handler(number, runner.stop)
+        loop.add_signal_handler(number, live.stop)
     try:
         yield
     finally:

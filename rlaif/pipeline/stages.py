@@ -6,9 +6,10 @@ the decisions to ``preferences`` and the files to ``exports`` and ``reports``.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -125,10 +126,29 @@ async def run_stage(run: Run, index: int) -> StageResult:
             return await _judge(run, _Question.of(mode, constitution, run.job.seed))
         case PreferStage():
             return await _prefer(run, stage)
-        case ExportStage():
-            return _export(run, stage)
+        case ExportStage():  # files take seconds, which a service's other callers need not wait
+            return await asyncio.to_thread(_export, run, stage)
         case ReportStage():
-            return _report(run)
+            return await asyncio.to_thread(_report, run)
+
+
+def task_ids(loaded: Loaded, seed: int) -> Callable[[Prompt, Sequence[Sample]], Iterator[str]]:
+    """Return what names the tasks that draw and judge one prompt's samples, done or not."""
+    policies = [
+        policy for one in loaded.pipeline.stages if isinstance(one, SampleStage) for policy in one.policies
+    ]
+    questions = [
+        _Question.of(mode, constitution, seed)
+        for mode, constitution in zip(loaded.modes, loaded.constitutions, strict=True)
+        if mode is not None and constitution is not None
+    ]
+
+    def of(prompt: Prompt, samples: Sequence[Sample]) -> Iterator[str]:
+        yield from (_draw_id(one) for one in sample_tasks([prompt], policies, seed))
+        for question in questions:
+            yield from (id for id, *_ in question.tasks(samples))
+
+    return of
 
 
 # Sampling

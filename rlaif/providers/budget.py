@@ -70,9 +70,7 @@ class Budget:
     def __init__(
         self, cap: float | None, spent: float = 0.0, *, resume: str = "rlaif resume JOB --budget USD"
     ) -> None:
-        if cap is not None and not (cap >= 0 and math.isfinite(cap)):
-            raise InputError(f"{cap!r} is no budget; give US dollars, 0 or more, e.g. --budget 2.50")
-        self._cap = None if cap is None else round(cap * _PICO)
+        self._cap = None if cap is None else _checked(cap)
         self._spent = round(spent * _PICO)
         self._resume = resume
         self._reserved = 0
@@ -93,6 +91,23 @@ class Budget:
     def reserved(self) -> float:
         """Held for attempts in flight, USD."""
         return self._reserved / _PICO
+
+    def change(self, cap: float) -> None:
+        """Put another cap in place of the one there is, while calls are out or wait for room.
+
+        Raises:
+            InputError: the cap is no amount, or less than what is spent and held already.
+        """
+        wanted = _checked(cap)
+        if wanted < self._spent + self._reserved:
+            least = _dollars(self._spent + self._reserved)
+            raise InputError(
+                f"a cap of {_dollars(wanted)} is too late: {least} is spent or out for calls in flight; give"
+                f" {least} or more",
+                field="budget",
+            )
+        self._cap = wanted
+        self._serve()
 
     async def reserve(self, worst: float) -> Reservation:
         """Hold room for an attempt that may cost ``worst`` USD, waiting for room if need be.
@@ -158,6 +173,13 @@ class Budget:
             f"the cap of {cap} leaves no room: {spent} is spent and the next call may cost {needed};"
             f" go on with at least {least}: {self._resume}"
         )
+
+
+def _checked(cap: float) -> int:
+    """A cap in pico-dollars."""
+    if not (cap >= 0 and math.isfinite(cap)):
+        raise InputError(f"{cap!r} is no budget; give US dollars, 0 or more, e.g. --budget 2.50")
+    return round(cap * _PICO)
 
 
 def _dollars(pico: int) -> str:

@@ -115,7 +115,7 @@ class _Outcome:
 class Client:
     """Calls one model provider for one job.
 
-    Calls with equal keys made at the same time share one send. Nothing is sent for a key whose reply is
+    Calls with equal keys made at the same time, by any client of the journal, share one send. Nothing is sent for a key whose reply is
     in the journal. A call cut off in flight (a cancelled task, a killed process) counts as billed at its
     worst case until its job ends.
 
@@ -147,8 +147,6 @@ class Client:
         self._price = price
         self._limits = limits
         self._gate = Gate(limits, clock)
-        # Invariant: a key is here exactly while its leader buys it, so no key is ever out twice.
-        self._flights: dict[str, asyncio.Future[None]] = {}
         self.stats = Stats(self._gate)
 
     async def call(self, request: Request) -> Answer:
@@ -168,11 +166,14 @@ class Client:
             if raw is not None:
                 self.stats.cached += 1
                 return Answer(self._provider.read(request, raw), key, cached=True)
-            flight = self._flights.get(key)
+            leader, flight = self._journal.flights.get(key, (None, None))
             if flight is None:
                 return Answer(await self._lead(request, body, key), key, cached=False)
-            # Shielded: a follower that is cancelled must not take the leader's others with it.
-            await asyncio.shield(flight)
+            if leader is self:
+                # Shielded: a follower that is cancelled must not take the leader's others with it.
+                await asyncio.shield(flight)
+            else:  # another job's: its cap, its pause and its end are not ours
+                await asyncio.wait([flight])
 
     def stop(self) -> None:
         """Send nothing more; calls that are out still get their replies on disk, all others a fatal error."""
@@ -184,7 +185,8 @@ class Client:
 
     async def _lead(self, request: Request, body: Mapping[str, JsonValue], key: str) -> Reply:
         """Buy a reply, and let the calls that wait for the same key know how it went."""
-        flight = self._flights[key] = asyncio.get_running_loop().create_future()
+        flight: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._journal.flights[key] = (self, flight)
         try:
             worst = 0.0 if self._price is None else worst_case(self._price, ceiling(request))
             return await self._buy(_Order(request, body, key, worst))
@@ -193,7 +195,7 @@ class Client:
             flight.exception()  # mark it seen: there may be no follower to look
             raise
         finally:
-            del self._flights[key]
+            del self._journal.flights[key]
             if not flight.done():  # bought; or cut off, and then a follower takes over
                 flight.set_result(None)
 

@@ -43,6 +43,19 @@ class _Commit:
     """Ends when the journal has it on disk."""
 
 
+class InUse(StoreError):
+    """Another process owns the folder.
+
+    Args:
+        message: who, and what to do.
+        address: where that process serves the folder; empty when it does not.
+    """
+
+    def __init__(self, message: str, address: str = "") -> None:
+        super().__init__(message)
+        self.address = address
+
+
 class Lock:
     """The right of one process to write in a folder; the system takes it back when the process ends."""
 
@@ -50,22 +63,31 @@ class Lock:
         """Take the lock.
 
         Raises:
-            StoreError: another process has it.
+            InUse: another process has it.
             OSError: the lock file cannot be written.
         """
         path = folder / "lock"
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._descriptor, 0)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            os.pwrite(self._descriptor, f"{os.getpid()} {now}\n".encode(), 0)
+            self.sign()
         except BlockingIOError:
             self.release()
-            raise StoreError(_in_use(folder, path.read_text())) from None
+            raise _in_use(folder, path.read_text()) from None
         except OSError:
             self.release()
             raise
+
+    def sign(self, address: str = "") -> None:
+        """Write into the file who holds the lock, and where it answers.
+
+        Raises:
+            OSError: the lock file cannot be written.
+        """
+        assert self._descriptor is not None
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()} {now} {address}".rstrip().encode() + b"\n", 0)
 
     def release(self) -> None:
         """Give the lock back. Doing so twice is harmless."""
@@ -114,6 +136,15 @@ class Workspace:
                 workspace = cls(folder, lock, journal, open_store(folder / "store.duckdb", journal))
                 stack.pop_all()
         return workspace
+
+    def announce(self, address: str) -> None:
+        """Tell other processes that want the folder where this one serves it.
+
+        Raises:
+            StoreError: the lock file cannot be written.
+        """
+        with usable(self.folder):
+            self._lock.sign(address)
 
     async def commit(self, records: Sequence[Fact], *, job_id: str) -> None:
         """Record what a task concluded, all of it or nothing; durable on return.
@@ -238,8 +269,13 @@ def _tell(journal: Journal) -> None:
         )
 
 
-def _in_use(folder: Path, holder: str) -> str:
-    """Sentence about who has the lock; ``holder`` is what the lock file says."""
-    pid, _, since = holder.strip().partition(" ")
+def _in_use(folder: Path, holder: str) -> InUse:
+    """Who has the lock; ``holder`` is what the lock file says."""
+    pid, since, address = (*holder.split(), "", "", "")[:3]
+    if address:
+        return InUse(
+            f"{folder} is served by process {pid}, already running at {address}: go on there, or stop it",
+            address,
+        )
     by = f"process {pid} (since {since})" if pid else "another process"
-    return f"{folder} is already in use by {by}; wait until it ends, or stop it"
+    return InUse(f"{folder} is already in use by {by}; wait until it ends, or stop it")

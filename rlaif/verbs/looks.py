@@ -29,6 +29,7 @@ def export(
     *,
     to: str = "trl",
     margin: MarginScale | None = None,
+    accept_flags: bool = False,
     store: str | Path | None = None,
 ) -> exports.Manifest:
     """Write preference sets as a folder that trainers load as it stands.
@@ -38,14 +39,19 @@ def export(
         out: folder to write; an export that is there is replaced.
         to: whose columns to write.
         margin: also write a numeric ``margin`` column on this scale.
+        accept_flags: export although more than 1 % of preferred responses have a flag.
         store: output folder; the one used last when None.
 
     Raises:
         InputError: there is no such job or set, or the folder holds other files.
+        JobError: too many preferred responses have a flag.
     """
 
     def write(workspace: Workspace) -> exports.Manifest:
-        return exports.export(exports.stored(workspace, name), Path(out), to=to, margin=margin)
+        source = exports.stored(workspace, name)
+        if not accept_flags:
+            exports.refuse_flagged(workspace.store, source.sets, accept="accept_flags=True")
+        return exports.export(source, Path(out), to=to, margin=margin)
 
     return _with(store, write)
 

@@ -109,7 +109,7 @@ async def judge_async(
     """Judge as ``judge`` does, from a coroutine."""
     judge = JudgeConfig(model=model) if isinstance(model, str) else model
     words = constitution if isinstance(constitution, Constitution) else load_constitution(constitution)
-    places = list(_places(prompts, responses))
+    places = list(pairs_of(prompts, responses))
     pairs = [pair for _, pair in places]
     terms = Terms(budget, allow_unpriced, Path(store), knob="budget=USD")
     async with open_desk(judge, terms) as desk:
@@ -137,10 +137,14 @@ def _judged(place: tuple[int, int, int], pair: Pair, comparison: Comparison | No
     )
 
 
-def _places(
+def pairs_of(
     prompts: Sequence[str | Prompt], responses: Sequence[Sequence[str]]
 ) -> Iterator[tuple[tuple[int, int, int], Pair]]:
-    """Every pair of responses with the indices of its row, its first and its second response."""
+    """Every pair of responses with the indices of its row, its first and its second response.
+
+    Raises:
+        InputError: rows that do not fit together.
+    """
     for row, one in enumerate(_rows(prompts, responses)):
         for first, second in combinations(range(len(one.samples)), 2):
             yield (row, first, second), Pair(one.prompt, one.samples[first], one.samples[second])

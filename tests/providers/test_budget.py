@@ -194,3 +194,22 @@ async def test_granted_and_cancelled_in_the_same_turn_gives_the_room_back() -> N
 def test_a_cap_that_is_no_amount_is_bad_input(cap: float) -> None:
     with pytest.raises(InputError, match="is no budget"):
         Budget(cap)
+
+
+async def test_another_cap_lets_waiting_calls_through_and_never_undercuts_what_is_held() -> None:
+    budget = Budget(1.0)
+    held = await budget.reserve(0.6)
+    waiting = asyncio.create_task(budget.reserve(0.6))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    with pytest.raises(InputError, match="too late"):
+        budget.change(0.5)
+    assert budget.cap == 1.0
+    budget.change(1.2)
+    second = await waiting
+    assert budget.reserved == pytest.approx(1.2)
+    held.settle(0.1)
+    second.settle(0.1)
+    budget.change(0.2)
+    with pytest.raises(BudgetError):
+        await budget.reserve(0.01)
