@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import JsonValue
 
-from rlaif.cli import console, explained
+from rlaif.cli import console, explained, remote
 from rlaif.cli.make import Json
 
 StoreOption = Annotated[
@@ -35,7 +35,7 @@ def jobs(store: StoreOption = None, as_json: Json = False) -> None:
         async with opened(find_folder(store)) as workspace:
             return list_jobs(workspace)
 
-    rows = asyncio.run(read())
+    rows = asyncio.run(remote.here_or_there(read, remote.jobs))
     if as_json:
         console.emit_json(rows)
         return
@@ -67,7 +67,7 @@ def show(
         async with opened(find_folder(store)) as workspace:
             return explain(workspace, id)
 
-    tree = asyncio.run(read())
+    tree = asyncio.run(remote.here_or_there(read, lambda service: service.explain(id)))
     if as_json:
         console.emit_json(tree)
     else:
@@ -86,6 +86,12 @@ def export(
             " safe-rlhf or open-instruct.",
         ),
     ] = "trl",
+    accept_flags: Annotated[
+        bool,
+        typer.Option(
+            "--accept-flags", help="Export although more than 1 % of preferred responses have a flag."
+        ),
+    ] = False,
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +101,10 @@ def export(
 
     async def write() -> exports.Manifest:
         async with opened(find_folder(store)) as workspace:
-            return exports.export(exports.stored(workspace, name), out, to=to)
+            source = exports.stored(workspace, name)
+            if not accept_flags:
+                exports.refuse_flagged(workspace.store, source.sets, accept="--accept-flags")
+            return exports.export(source, out, to=to)
 
     manifest = asyncio.run(write())
     if as_json:

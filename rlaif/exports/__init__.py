@@ -4,6 +4,7 @@
 to a hub or read where it lies. Adding a trainer is adding one module to ``targets``.
 """
 
+from rlaif.exports.flagged import Flagged, flagged, refuse_flagged
 from rlaif.exports.manifest import MANIFEST, Manifest
 from rlaif.exports.source import Bill, Group, Source, Traffic, groups
 from rlaif.exports.stored import stored
@@ -12,6 +13,6 @@ from rlaif.exports.write import export
 from rlaif.records import MarginScale
 
 __all__ = [
-    "MANIFEST", "TARGETS", "Bill", "Group", "Manifest", "MarginScale", "Source", "Traffic", "export",
-    "groups", "stored",
+    "MANIFEST", "TARGETS", "Bill", "Flagged", "Group", "Manifest", "MarginScale", "Source", "Traffic",
+    "export", "flagged", "groups", "refuse_flagged", "stored",
 ]  # fmt: skip
