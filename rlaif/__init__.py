@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rlaif.audits import Scorecard
+    from rlaif.client import Client
     from rlaif.constitution import Constitution, load_constitution
     from rlaif.errors import BudgetError, InputError, JobError, RlaifError
     from rlaif.exports import Manifest
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BudgetError",
+    "Client",
     "Constitution",
     "InputError",
     "JobError",
@@ -68,6 +70,7 @@ __all__ = [
 
 _HOMES = {
     "audits": ("Scorecard",),
+    "client": ("Client",),
     "constitution": ("Constitution", "load_constitution"),
     "errors": ("BudgetError", "InputError", "JobError", "RlaifError"),
     "exports": ("Manifest",),

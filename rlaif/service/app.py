@@ -10,20 +10,27 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
 from rlaif.errors import RlaifError, keep_traceback
-from rlaif.service.access import Guard
+from rlaif.service import audit, bodies
+from rlaif.service.access import Guard, refuse_key_in_address
 from rlaif.service.context import SERVICE, Service
+from rlaif.service.limits import Turnstile
+from rlaif.service.metrics import METRICS, measured
+from rlaif.service.openapi import TABLE
 from rlaif.service.problems import Problem, invalid, problem_of
 from rlaif.service.routes import Call, Route
+from rlaif.service.sessions import TOKEN_FIELD
 from rlaif.service.table import ROUTES
-from rlaif.service.web import problem_page
+from rlaif.service.visitor import VISITOR, Visitor
+from rlaif.service.web import login_page, problem_page
 
 log = logging.getLogger(__name__)
 
 GUARD: Final = web.AppKey("guard", Guard)
+TURNSTILE: Final = web.AppKey("turnstile", Turnstile)
 POLICY: Final = (
     "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 )
@@ -31,6 +38,7 @@ HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -46,13 +54,32 @@ def build_app(service: Service, guard: Guard, routes: Sequence[Route] = ROUTES) 
         guard: who may call.
         routes: the table; every route has a scope, and nothing outside the table is served.
     """
-    app = web.Application(middlewares=[_problems], client_max_size=max(one.upload for one in routes))
+    app = web.Application(
+        middlewares=[measured, _problems], client_max_size=max(one.upload for one in routes)
+    )
     app[SERVICE] = service
     app[GUARD] = guard
+    app[TURNSTILE] = Turnstile()
+    app[METRICS] = service.metrics
+    app[TABLE] = tuple(routes)
     for route in routes:
         app.router.add_route(route.method, route.path, _answering(route))
     app.on_response_prepare.append(_headed)
+    app.on_startup.append(_started)
+    app.on_shutdown.append(_stopped)
     return app
+
+
+async def _started(app: web.Application) -> None:
+    await app[SERVICE].engine.start()
+
+
+async def _stopped(app: web.Application) -> None:
+    """Jobs drain first, so that whoever watches sees how they end."""
+    await app[SERVICE].engine.close()
+    await app[SERVICE].desks.close()
+    await app[SERVICE].trainings.close()
+    app[SERVICE].hub.close()
 
 
 async def _headed(_request: web.Request, response: web.StreamResponse) -> None:
@@ -63,7 +90,9 @@ async def _headed(_request: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def _problems(request: web.Request, handler: _Answer) -> web.StreamResponse:
     """Whatever goes wrong becomes a problem; the one place where a bug does."""
+    VISITOR.set(Visitor())  # a connection's earlier request may have been another person's
     try:
+        refuse_key_in_address(request)
         return await handler(request)
     except Problem as problem:
         return _told(request, problem)
@@ -72,7 +101,8 @@ async def _problems(request: web.Request, handler: _Answer) -> web.StreamRespons
     except web.HTTPException as refusal:
         if refusal.status < 400:
             raise
-        return _told(request, Problem(refusal.status, _refusal(request, refusal)))
+        allowed = {name: value for name, value in refusal.headers.items() if name == hdrs.ALLOW}
+        return _told(request, Problem(refusal.status, _refusal(request, refusal), headers=allowed))
     except OSError as error:
         return _told(
             request, Problem(503, f"{error.strerror or error}; make room or allow it, then try again")
@@ -95,24 +125,39 @@ def _refusal(request: web.Request, refusal: web.HTTPException) -> str:
 def _told(request: web.Request, problem: Problem) -> web.Response:
     """The problem in the form its reader can use."""
     if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/v1/"):
-        return problem_page(problem)
+        return login_page(request, problem) if problem.status == 401 else problem_page(problem)
     return problem.response()
 
 
 def _answering(route: Route) -> _Answer:
     async def answer(request: web.Request) -> web.StreamResponse:
-        caller = await request.app[GUARD].admit(request, route)
-        path = dict(request.match_info)
-        query = _query(request, route)
-        body = await _body(request, route)
-        reply = await route.handler(Call(request, request.app[SERVICE], caller, path, body, query))
-        if isinstance(reply, web.StreamResponse):
-            return reply
-        return web.Response(
-            body=reply.model_dump_json().encode(), status=route.status, content_type="application/json"
-        )
+        service, turnstile = request.app[SERVICE], request.app[TURNSTILE]
+        with turnstile.passing(route):
+            caller = await request.app[GUARD].admit(request, route)
+            with turnstile.uploading(request, caller):
+                path = _path(request)
+                query = _query(request, route)
+                body = await _body(request, route)
+                reply = await route.handler(Call(request, service, caller, path, body, query))
+            sent = reply if isinstance(reply, web.StreamResponse) else _model(reply, route.status)
+            audit.note(service.folder, request, route, caller, reply, sent.status)
+            return sent
 
     return answer
+
+
+def _model(reply: BaseModel, status: int) -> web.Response:
+    return web.Response(body=reply.model_dump_json().encode(), status=status, content_type="application/json")
+
+
+def _path(request: web.Request) -> dict[str, str]:
+    """The values of the path's slots: each is one plain segment."""
+    path = dict(request.match_info)
+    for name, value in path.items():
+        bodies.check_text(value, f"path.{name}")
+        if value in (".", "..") or "/" in value or "\\" in value or not value.isprintable():
+            raise Problem(404, f"path.{name}: {value!r} names nothing; names are printable, without a slash")
+    return path
 
 
 def _query(request: web.Request, route: Route) -> BaseModel | None:
@@ -124,6 +169,8 @@ def _query(request: web.Request, route: Route) -> BaseModel | None:
     given: dict[str, object] = {}
     for name in request.query:
         values = request.query.getall(name)
+        for value in values:
+            bodies.check_text(value, f"query.{name[:100]}")
         given[name] = values if len(values) > 1 else values[0]
     try:
         return route.query.model_validate(given)
@@ -136,31 +183,14 @@ async def _body(request: web.Request, route: Route) -> BaseModel | None:
         return None
     if request.content_type not in ("application/json", *_FORMS[: route.page]):
         raise Problem(415, f"found a body of type {request.content_type!r}; send application/json")
-    raw = await _bounded(request, route.upload)
     try:
         if request.content_type == "application/json":
-            return route.body.model_validate_json(raw)
-        return route.body.model_validate(dict(await request.post()))
+            return route.body.model_validate_json(await bodies.json_text(request, route.upload))
+        fields = await bodies.form(request, route.upload)
+        fields.pop(TOKEN_FIELD, None)
+        return route.body.model_validate(fields)
     except ValidationError as error:
         raise invalid(error, "body") from None
 
 
-_FORMS: Final = ("application/x-www-form-urlencoded",)
-
-
-async def _bounded(request: web.Request, most: int) -> bytes:
-    """Read a body, and stop as soon as it is longer than allowed."""
-    length = request.content_length or 0
-    parts: list[bytes] = []
-    size = 0
-    if length <= most:
-        async for part in request.content.iter_chunked(2**16):
-            size += len(part)
-            if size > most:
-                break
-            parts.append(part)
-    if length > most or size > most:
-        raise Problem(
-            413, f"the body has more than {most:,} bytes, the most this route takes; send less at a time"
-        )
-    return b"".join(parts)
+_FORMS: Final = (bodies.FORM_TYPE,)

@@ -13,7 +13,13 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
+from rlaif.service.desks import Desks
+from rlaif.service.engine import Engine
 from rlaif.service.events import Hub
+from rlaif.service.keys import Keyring
+from rlaif.service.metrics import Metrics
+from rlaif.service.sessions import Sessions
+from rlaif.service.trainings import Trainings
 from rlaif.settings import Settings
 from rlaif.store import Workspace
 
@@ -30,6 +36,27 @@ class Service:
     """Keys, servers and prices: the operator's."""
     hub: Hub = field(default_factory=Hub)
     """What happens, told to whoever watches."""
+    sessions: Sessions = field(default_factory=Sessions)
+    """Who is logged in."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """What ``/metrics`` says."""
+    engine: Engine = field(init=False)
+    """The queue of jobs; reads how they stand when the application starts."""
+    desks: Desks = field(init=False)
+    """Judges that stand ready."""
+    keyring: Keyring = field(init=False)
+    """Keys given out."""
+    exporting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a set is exported: no two exports write one folder at a time."""
+    trainings: Trainings = field(init=False)
+    """Training runs started from here."""
+
+    def __post_init__(self) -> None:
+        """Read what the folder keeps."""
+        self.keyring = Keyring(self.workspace)
+        self.engine = Engine(self.workspace, self.settings, self.hub)
+        self.desks = Desks(self.workspace, self.settings)
+        self.trainings = Trainings(self.workspace)
 
     @property
     def folder(self) -> Path:

@@ -41,7 +41,8 @@ class Watcher:
 
     topics: frozenset[str]
     """Topics wanted; empty for all."""
-    queue: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(WAITING))
+    queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(WAITING + 1))
+    """What is to be told; None ends the stream."""
     lost: bool = False
     """It fell too far behind: events are missing, and it should read the state anew."""
 
@@ -49,7 +50,7 @@ class Watcher:
         """Put an event before this watcher, unless it is about something else."""
         if self.topics and event.topic not in self.topics:
             return
-        if self.queue.full():
+        if self.queue.qsize() >= WAITING:
             self.lost = True
             return
         self.queue.put_nowait(event)
@@ -63,6 +64,12 @@ class Hub:
         self._number = 0
         self._memory: deque[Event] = deque(maxlen=MEMORY)
         self._watchers: set[Watcher] = set()
+        self._closed = False
+
+    @property
+    def watchers(self) -> int:
+        """Open streams."""
+        return len(self._watchers)
 
     def publish(self, topic: str, name: str, data: Mapping[str, object]) -> None:
         """Tell all watchers of a topic."""
@@ -86,15 +93,28 @@ class Hub:
         watcher.lost = missed is None
         for event in missed or ():
             watcher.offer(event)
+        if self._closed:
+            watcher.queue.put_nowait(None)
         self._watchers.add(watcher)
         try:
             yield watcher
         finally:
             self._watchers.discard(watcher)
 
+    def close(self) -> None:
+        """End every stream, now and from now on."""
+        self._closed = True
+        for watcher in self._watchers:
+            if watcher.queue.qsize() <= WAITING:
+                watcher.queue.put_nowait(None)
+
     def frame(self, event: Event) -> bytes:
         """The event on the wire."""
         return f"id: {self._run}-{event.number}\nevent: {event.name}\ndata: {event.data}\n\n".encode()
+
+    def mark(self) -> bytes:
+        """An id on its own, of what happened last: a stream that begins with it misses nothing from here."""
+        return f"id: {self._run}-{self._number}\n\n".encode()
 
     def _since(self, last_id: str) -> list[Event] | None:
         """What happened after an id; None where it cannot be told."""

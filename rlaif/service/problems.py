@@ -67,7 +67,7 @@ class Problem(Exception):
     @property
     def details(self) -> ProblemDetails:
         """The reply's body."""
-        title = _TITLES.get(self.status, "Error")
+        title = TITLES.get(self.status, "Error")
         return ProblemDetails(title=title, status=self.status, detail=str(self), errors=self.errors)
 
     def response(self) -> web.Response:
@@ -80,10 +80,11 @@ class Problem(Exception):
         )
 
 
-_TITLES: Final = {
+TITLES: Final = {
     400: "Bad request", 401: "Key needed", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
     409: "Conflict", 411: "Length required", 413: "Too large", 415: "Unsupported media type",
-    422: "Not usable", 429: "Too many requests", 500: "Internal error", 503: "Not available",
+    422: "Not usable", 429: "Too many requests", 500: "Internal error", 502: "Upstream failed",
+    503: "Not available",
 }  # fmt: skip
 
 _STATUSES: Final[dict[type[RlaifError], int]] = {

@@ -87,7 +87,7 @@ class Route:
     status: int = 200
     """Status of a reply that is a model."""
     media: str = "application/json"
-    """Type of the reply."""
+    """Type of the reply; other types it may have follow after a comma."""
     page: bool = False
     """A page for people: HTML problems, session cookies, no place in the OpenAPI document."""
     upload: int = 64 * 2**20

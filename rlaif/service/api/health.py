@@ -1,6 +1,6 @@
 """Is the service up, and what is it made of.
 
-Owns ``/healthz``, ``/readyz`` and ``/v1/health``.
+Owns ``/healthz`` and ``/v1/health``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ ROUTES: Final = (
     Route(
         method="GET", path="/healthz", scope="open", handler=alive, reply=Alive, summary="Is the process up"
     ),
-    Route(method="GET", path="/readyz", scope="open", handler=alive, reply=Alive, summary="Can it take work"),
     Route(
         method="GET", path="/v1/health", scope="read", handler=health, reply=Health, summary="What is at hand"
     ),

@@ -9,9 +9,27 @@ from __future__ import annotations
 from typing import Final
 
 from rlaif.service.routes import Route
-from rlaif.service.web import health, static
+from rlaif.service.web import (
+    constitutions,
+    datasets,
+    docs,
+    health,
+    jobs,
+    keys,
+    login,
+    overoptimisation,
+    preferences,
+    scorecards,
+    static,
+    training,
+)
+from rlaif.service.web.login import login_page
 from rlaif.service.web.render import problem_page
 
-__all__ = ["ROUTES", "problem_page"]
+__all__ = ["ROUTES", "login_page", "problem_page"]
 
-ROUTES: Final[tuple[Route, ...]] = (*static.ROUTES, *health.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *static.ROUTES, *jobs.ROUTES, *health.ROUTES, *login.ROUTES, *keys.ROUTES, *docs.ROUTES,
+    *constitutions.ROUTES, *scorecards.ROUTES, *training.ROUTES, *overoptimisation.ROUTES,
+    *preferences.ROUTES, *datasets.ROUTES,
+)  # fmt: skip

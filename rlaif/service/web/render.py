@@ -1,11 +1,12 @@
 """From plain data to a page: one Jinja2 environment with autoescape, and the layout's own data.
 
-Owns the environment, its filters and the frame every page stands in. Leaves what is shown to the rooms.
+Owns the environment and the frame every page stands in. Leaves what is shown to the rooms, and how figures
+read to ``wording``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from typing import Final
 
@@ -13,7 +14,10 @@ import jinja2
 from aiohttp import web
 
 from rlaif.service.problems import Problem
+from rlaif.service.visitor import VISITOR
+from rlaif.service.web.lines import area, line
 from rlaif.service.web.static import address
+from rlaif.service.web.wording import FILTERS
 
 NAVIGATION: Final = (
     ("Jobs", "/"),
@@ -40,20 +44,25 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals["asset"] = address
+    made.filters.update(FILTERS, line=line, area=area)
     return made
 
 
-def render(template: str, data: Mapping[str, object], *, here: str = "", frame: bool = True) -> str:
+def render(
+    template: str, data: Mapping[str, object], *, here: str = "", menu: Container[str] | None = None
+) -> str:
     """Render a page, or a part of one.
 
     Args:
         template: file under ``templates``; it extends ``layout.html`` where it is a whole page.
         data: what it shows, as plain data.
         here: address of the menu's entry the page belongs to.
-        frame: False for a part that replaces an element of a page.
+        menu: addresses the menu may lead to, for a page of the static bundle, behind which nothing answers
+            (``live`` is false in its template); None for a page of the service.
     """
-    around = {"navigation": NAVIGATION, "here": here} if frame else {}
-    return environment().get_template(template).render(**around, **data)
+    navigation = [one for one in NAVIGATION if menu is None or one[1] in menu]
+    around = {"navigation": navigation, "here": here, "live": menu is None, "visitor": VISITOR.get()}
+    return environment().get_template(template).render(around, **data)
 
 
 def page(template: str, data: Mapping[str, object], *, here: str = "", status: int = 200) -> web.Response:
@@ -62,8 +71,8 @@ def page(template: str, data: Mapping[str, object], *, here: str = "", status: i
 
 
 def part(template: str, data: Mapping[str, object]) -> web.Response:
-    """Answer with a part of a page."""
-    return web.Response(text=render(template, data, frame=False), content_type="text/html")
+    """Answer with a part of a page, which replaces an element of it."""
+    return web.Response(text=render(template, data), content_type="text/html")
 
 
 def problem_page(problem: Problem) -> web.Response:
