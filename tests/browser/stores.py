@@ -1,0 +1,204 @@
+"""The four stores every page is looked at with: empty, demo, hostile, large.
+
+Each function fills a new output folder; the servers of ``conftest`` then serve it.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from itertools import combinations, islice
+from pathlib import Path
+
+from rlaif.pipeline import Options, load_pipeline
+from rlaif.pipeline import run as run_pipeline
+from rlaif.records import (
+    Document,
+    Fact,
+    Job,
+    JobEvent,
+    Judgment,
+    Message,
+    Preference,
+    PreferenceSet,
+    Prompt,
+    Sample,
+    SamplingParams,
+    TaskState,
+)
+from rlaif.settings import Settings
+from rlaif.store import Workspace
+from tests.browser.payloads import PAYLOADS
+from tests.pipeline.files import write
+
+LARGE_PAIRS = 100_000
+AT = "2026-05-01T12:00:00.000+00:00"
+
+
+class Silent:
+    """Hears of progress and says nothing."""
+
+    def stage(self, name: str, total: int) -> None:
+        pass
+
+    def task(self, ok: bool) -> None:
+        pass
+
+
+def empty(folder: Path) -> None:
+    """Nothing: the service makes what it needs."""
+
+
+def demo(folder: Path) -> None:
+    """A job of the mock provider, run from prompts to report."""
+    pipeline = load_pipeline(write(folder.parent / f"{folder.name}-pipeline", prompts=24))
+    asyncio.run(
+        run_pipeline(pipeline, Options(folder=folder, allow_unpriced=True), Settings.load(), Silent())
+    )
+
+
+def hostile(folder: Path) -> None:
+    """Records whose every free text is a payload."""
+    asyncio.run(_commit(folder, _hostile()))
+
+
+def large(folder: Path) -> None:
+    """Many pairs, and little else."""
+    asyncio.run(_commit(folder, _large()))
+
+
+async def _commit(folder: Path, records: Iterator[Fact]) -> None:
+    workspace = Workspace.open(folder)
+    try:
+        while group := list(islice(records, 20_000)):
+            await workspace.commit(group, job_id="made")
+    finally:
+        await workspace.close()
+
+
+def _hostile() -> Iterator[Fact]:
+    principles = [{"id": f"p{number}", "text": text, "name": text} for number, text in enumerate(PAYLOADS, 1)]
+    text = json.dumps({"id": "hostile", "axis": "helpfulness", "principles": principles})
+    yield Document(id="constitution_hostile", role="constitution", name=PAYLOADS[0], text=text)
+    yield Document(id="template_hostile", role="template", name=PAYLOADS[1], text=PAYLOADS[8])
+    yield Document(
+        id="pipeline_hostile", role="pipeline", name=PAYLOADS[7], text='{"path": "<b>", "overrides": []}'
+    )
+    for number, payload in enumerate(PAYLOADS):
+        job_id = f"hostile-{number:010x}"
+        yield Job(id=job_id, name=payload, pipeline="pipeline_hostile", prompts="p", seed=number)
+        for state in ("running", "failed"):
+            yield JobEvent.make(job_id=job_id, state=state, at=AT, note=payload)
+    made = PreferenceSet.make(
+        axis="helpfulness", name=PAYLOADS[0], job_id=f"hostile-{0:010x}", inputs="i", judge=PAYLOADS[7],
+        constitution="constitution_hostile", template="template_hostile", both_orders=True,
+        counts={"preferred": len(PAYLOADS)}, pairs=len(PAYLOADS),
+    )  # fmt: skip
+    yield made
+    for number, payload in enumerate(PAYLOADS):
+        yield from _hostile_pair(number, payload, made)
+
+
+def _hostile_pair(number: int, payload: str, made: PreferenceSet) -> Iterator[Fact]:
+    other = PAYLOADS[(number + 7) % len(PAYLOADS)]
+    asked = Prompt.make(
+        (Message(role="user", content=f"{payload} {number}"),), source=payload, licence=payload
+    )
+    yield asked
+    one, two = (
+        Sample.make(
+            prompt_id=asked.id, model=payload, params=SamplingParams(), index=index, response=text,
+            stop_reason="stop", output_tokens=3, request_key=f"{number * 2 + index:064x}",
+        )
+        for index, text in enumerate((payload, other))
+    )  # fmt: skip
+    yield from (one, two)
+    judged = [
+        Judgment.make(
+            prompt_id=asked.id, axis="helpfulness", judge=payload, constitution="constitution_hostile",
+            template="template_hostile", first_id=first.id, second_id=second.id, label_type="text",
+            status="ok", verdict=verdict, p_first=p, reason=payload, request_key=f"{first.id}{second.id}",
+        )
+        for first, second, verdict, p in ((one, two, "first", 0.8), (two, one, "second", 0.3))
+    ]  # fmt: skip
+    yield from judged
+    yield Preference.make(
+        set=made.id, prompt_id=asked.id, axis="helpfulness", split="train", chosen_id=one.id,
+        rejected_id=two.id, p=0.75, margin="better", p_chosen_first=0.8, p_chosen_second=0.7, mass=0.9,
+        judge=payload, constitution="constitution_hostile", principle_id=f"p{number % len(PAYLOADS) + 1}",
+        judgment_ids=tuple(each.id for each in judged),
+    )  # fmt: skip
+    yield TaskState.make(
+        job_id=f"hostile-{0:010x}", task_id=f"task_{number}", stage=payload, state="failed", reason=payload
+    )
+
+
+def _large() -> Iterator[Fact]:
+    """Prompts with four samples each, so six pairs; ids count instead of being digests, for speed."""
+    job_id = "large-0123456789"
+    yield Document(id="constitution_large", role="constitution", name="large", text=_CONSTITUTION)
+    yield Job(id=job_id, name="large", pipeline="pipeline_large", prompts="p", seed=1)
+    for state in ("running", "completed"):
+        yield JobEvent.make(job_id=job_id, state=state, at=AT)
+    made = PreferenceSet.make(
+        axis="helpfulness", name="large/helpfulness", job_id=job_id, inputs="i", judge="mock:text",
+        constitution="constitution_large", template="template_large", both_orders=True,
+        counts={"preferred": LARGE_PAIRS}, pairs=LARGE_PAIRS,
+    )  # fmt: skip
+    yield made
+    yield from _pairs(made)
+
+
+_CONSTITUTION = json.dumps(
+    {
+        "id": "large",
+        "axis": "helpfulness",
+        "principles": [{"id": "clear", "text": "Prefer the clearer response."}],
+    }
+)
+_MARGINS = ("negligible", "slight", "better", "significant")
+
+
+def _pairs(made: PreferenceSet) -> Iterator[Fact]:
+    params = SamplingParams(max_tokens=64)
+    count = 0
+    for number in range(LARGE_PAIRS):
+        asked = f"pr_{number:024x}"
+        turn = Message.model_construct(role="user", content=f"Question {number}: what would you do, and why?")
+        yield Prompt.model_construct(
+            id=asked, messages=(turn,), split="test" if number % 10 == 0 else "train",
+            source="made", licence=None, meta={},
+        )  # fmt: skip
+        drawn = [f"sa_{number * 4 + index:024x}" for index in range(4)]
+        for index, id in enumerate(drawn):
+            yield Sample.model_construct(
+                id=id, prompt_id=asked, model="mock:text", params=params, index=index, stop_reason="stop",
+                response=f"Response {index} to question {number}. " * (1 + (number + index) % 5),
+                output_tokens=8, request_key=f"{number * 4 + index:064x}",
+            )  # fmt: skip
+        for chosen, rejected in combinations(drawn, 2):
+            if count == LARGE_PAIRS:
+                return
+            yield from _pair(made, asked, chosen, rejected, count)
+            count += 1
+
+
+def _pair(made: PreferenceSet, asked: str, chosen: str, rejected: str, count: int) -> Iterator[Fact]:
+    p = 0.51 + (count % 49) / 100
+    shared = {
+        "prompt_id": asked, "axis": "helpfulness", "judge": "mock:text", "constitution": "constitution_large",
+    }  # fmt: skip
+    judged = []
+    for order, (first, second, p_first) in enumerate(((chosen, rejected, p), (rejected, chosen, 1 - p))):
+        id = f"ju_{count * 2 + order:024x}"
+        judged.append(id)
+        yield Judgment.model_construct(
+            id=id, template="template_large", principle_id=None, first_id=first, second_id=second,
+            label_type="logprob", status="ok", verdict="first" if p_first > 0.5 else "second",
+            p_first=p_first, mass=0.9, reason="", request_key=f"{count * 2 + order:064x}", p_raw=None,
+            support_keys=(), **shared,
+        )  # fmt: skip
+    yield Preference.model_construct(
+        id=f"pf_{count:024x}", set=made.id, split="train", chosen_id=chosen, rejected_id=rejected, p=p,
+        margin=_MARGINS[count % 4], p_chosen_first=p, p_chosen_second=p, mass=0.9, principle_id=None,
+        judgment_ids=tuple(judged), **shared,
+    )  # fmt: skip

@@ -1,0 +1,27 @@
+"""The command, with mock models that take as long as models do: there is time to watch a job.
+
+    python -m tests.browser.unhurried serve --demo ...
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from rlaif.cli import main
+from rlaif.providers.base import RawReply
+from rlaif.providers.mock import Mock
+
+SECONDS = 0.5
+
+_at_once = Mock.send
+
+
+async def _after_a_while(self: Mock, body: Mapping[str, JsonValue]) -> RawReply:
+    await asyncio.sleep(SECONDS)
+    return await _at_once(self, body)
+
+
+if __name__ == "__main__":
+    Mock.send = _after_a_while  # type: ignore[method-assign]
+    main()
