@@ -74,6 +74,9 @@ class RunConfig(Record):
     """Compute activations again for the gradient: less memory, about a third slower."""
     lora: Lora | None = None
     """Train low-rank adapters instead of all weights; they are folded in at the end."""
+    sharded: bool = False
+    """Split every layer with its gradient and moments over the processes (FSDP) where there are several: each
+    needs less memory, and they talk more."""
     save_every: int | None = Field(default=None, ge=1)
     """Updates between checkpoints to resume from; none when left out."""
     eval_every: int | None = Field(default=None, ge=1)
@@ -85,6 +88,8 @@ class RunConfig(Record):
     def _sound(self) -> Self:
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError(f"betas lie between 0 and 1, found {list(self.betas)}")
+        if self.sharded and self.lora is not None:
+            raise ValueError("sharded splits layers that train, and lora trains none of them; leave one out")
         return self
 
     def total(self, groups: int) -> int:
@@ -92,5 +97,5 @@ class RunConfig(Record):
         return self.steps or math.ceil(groups / self.batch) * self.epochs
 
 
-FREE = frozenset({"part_tokens", "gradient_checkpointing", "save_every", "report_to"})
+FREE = frozenset({"part_tokens", "gradient_checkpointing", "sharded", "save_every", "report_to"})
 """Fields a resumed run may change: they move results by rounding at most."""

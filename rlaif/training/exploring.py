@@ -1,7 +1,10 @@
 """One round of evidence: responses drawn, scored and weighed, with all figures of them.
 
-Owns the order of the three, and what happens to a response nobody could score. Leaves each to its module, and
-learning from them to ``ppo``.
+Owns the order of the three, what happens to a response nobody could score, and what each of several processes
+does of it. Leaves each to its module, and learning from them to ``ppo``.
+
+Each process draws to, scores and weighs its share of the prompts, and is told what the others found: from
+there on all of them hold the same evidence, as one process would.
 """
 
 from __future__ import annotations
@@ -9,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rlaif.errors import JobError
@@ -85,7 +87,11 @@ class Explorer:
             JobError: none of them could be scored.
         """
         times = [time.perf_counter()]
-        drawn = draw(self.engine, prompts, self.how, seed)
+        processes = self.run.processes
+        places = processes.mine(range(len(prompts)))
+        with self.run.assembled():
+            share = draw(self.engine, prompts, self.how, seed, places)
+        drawn = processes.gathered(share)
         times.append(time.perf_counter())
         scores = self.scores(drawn)
         known = [one for one in scores if one is not None]
@@ -101,16 +107,34 @@ class Explorer:
         return explored, figures | {f"seconds_{name}": end - start for name, start, end in steps}
 
     def _weighed(self, rollouts: Sequence[Rollout], scores: Sequence[float]) -> Explored:
-        config = self.run.config
-        with self.run.evaluating():
-            reading, known = weigh(
-                self.actor, self.reference, rollouts, self.how.temperature, config.part_tokens
-            )
-        return Explored(tuple(rollouts), known.new_tensor(scores), reading, known)
+        import torch
+
+        config, processes = self.run.config, self.run.processes
+        mine = processes.mine(rollouts)
+        found: list[tuple[Reading, Tensor]] = []
+        with self.run.assembled(), self.run.evaluating():  # all of them, whoever has nothing to do
+            if mine:
+                both = weigh(self.actor, self.reference, mine, self.how.temperature, config.part_tokens)
+                found = _by_prompt(*both, mine)
+        readings, known = zip(*processes.gathered(found), strict=True)
+        device = self.actor.policy.model.device
+        reading, whole = Reading.joined(readings).to(device), torch.cat(known).to(device)
+        return Explored(tuple(rollouts), whole.new_tensor(scores), reading, whole)
 
     def _second(self, rollouts: Sequence[Rollout]) -> dict[str, float]:
-        found = [one for one in self.gold(rollouts) if one is not None] if self.gold else []
-        return {"gold": fmean(found)} if found else {}
+        if self.gold is None:
+            return {}
+        left = iter(self.gold(rollouts))
+        return gauges.of_gold([[next(left) for _ in one.texts] for one in rollouts])
+
+
+def _by_prompt(reading: Reading, known: Tensor, rollouts: Sequence[Rollout]) -> list[tuple[Reading, Tensor]]:
+    """Cut what is known of all tokens into what is known of each prompt's, on the CPU."""
+    assert reading.entropy is not None
+    sizes = [sum(map(len, one.group.responses)) for one in rollouts]
+    whole = (reading.logprobs, reading.entropy, reading.values, known)
+    columns = (one.cpu().split(sizes) for one in whole)  # type: ignore[no-untyped-call]
+    return [(Reading(*some), last) for *some, last in zip(*columns, strict=True)]
 
 
 def _scored(drawn: Sequence[Rollout], scores: Sequence[float | None]) -> list[Rollout]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import fmean, pstdev, stdev
 from typing import TYPE_CHECKING
 
 from rlaif.training.kl import k1, k3
@@ -27,6 +27,18 @@ def of_scores(scores: Sequence[float | None]) -> dict[str, float]:
     known = [one for one in scores if one is not None]
     spread = {"score": fmean(known), "score_std": pstdev(known)} if known else {}
     return spread | {"unscored": float(len(scores) - len(known))}
+
+
+def of_gold(by_prompt: Sequence[Sequence[float | None]]) -> dict[str, float]:
+    """Return figures of a second opinion, nothing where it has none.
+
+    - ``gold``: mean over prompts of the mean over a prompt's responses that have a score;
+    - ``gold_error``: its standard error, over prompts; missing of fewer than two.
+    """
+    known = [[one for one in some if one is not None] for some in by_prompt]
+    means = [fmean(some) for some in known if some]
+    error = {"gold_error": stdev(means) / math.sqrt(len(means))} if len(means) > 1 else {}
+    return {"gold": fmean(means)} | error if means else {}
 
 
 def of_texts(rollouts: Sequence[Rollout], ends: frozenset[int]) -> dict[str, float]:

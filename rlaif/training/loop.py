@@ -32,6 +32,7 @@ from rlaif.training.packing import Group, parts
 from rlaif.training.processes import Processes
 from rlaif.training.reporting import Metrics, Watch
 from rlaif.training.schedule import factor
+from rlaif.training.sharding import assembled, clipped, joined, like, shard, split, whole
 
 if TYPE_CHECKING:
     import torch
@@ -129,8 +130,13 @@ class Run:
         self._taken = 0
         self._saved = 0
         self._skipped_in_a_row = 0
-        self._processes = Processes.joined()
+        self.processes = Processes.joined()
+        """Those that train together, this one among them."""
         self._modules = dict(modules)
+        sharded = config.sharded and self.processes.count > 1
+        count = self.processes.count
+        self._layers = [one for module in modules.values() for one in shard(module, count)] if sharded else []
+        self._idle = False
         self._names: dict[Tensor, str] = {
             parameter: f"{name}.{key}"
             for name, module in modules.items()
@@ -139,14 +145,14 @@ class Run:
         }
         self._rates = {name: (lr or {}).get(name, config.lr) for name in modules}
         self._optimizer = self._made()
-        if self._processes.first:
+        if self.processes.first:
             claim(self.folder, config, origin, resume=resume)
-        self._processes.wait()
+        self.processes.wait()
         newest = snapshots.newest(self.folder) if resume else None
         if newest is not None:
             self._go_on(snapshots.read(newest))
         self._metrics = (
-            Metrics(self.folder, self.step, config.report_to, watch) if self._processes.first else None
+            Metrics(self.folder, self.step, config.report_to, watch) if self.processes.first else None
         )
 
     def batches(self, items: Sequence[T], size: int | None = None) -> Iterator[list[T]]:
@@ -172,11 +178,20 @@ class Run:
                 self.save()
 
     def parts(self, groups: Sequence[Group]) -> Iterator[range]:
-        """Cut a batch into passes of bounded size and yield those that are this process's to compute."""
-        mine, of = self._processes.rank, self._processes.count
-        for number, part in enumerate(parts(groups, self.config.part_tokens)):
-            if number % of == mine:
-                yield part
+        """Cut a batch into passes of bounded size and yield those that are this process's to compute.
+
+        Where layers are split, every process has to make as many passes as any: one that has no more repeats
+        one, which then counts nothing.
+        """
+        count = self.processes.count
+        share = -(-sum(one.tokens for one in groups) // count)  # no process idle while another does it all
+        cut = list(parts(groups, min(self.config.part_tokens, share)))
+        mine = self.processes.mine(cut)
+        yield from mine
+        if self._layers and len(mine) * count < len(cut):
+            self._idle = True
+            yield cut[0]
+            self._idle = False
 
     def update(self, shares: Iterable[Share]) -> Update:
         """Make one step of the optimiser.
@@ -191,7 +206,8 @@ class Run:
 
         started = time.perf_counter()
         loss, sums = self._accumulate(shares)
-        norm = float(clip_grad_norm_(list(self._names), self.config.clip))
+        clip = clipped if self._layers else clip_grad_norm_
+        norm = float(clip(list(self._names), self.config.clip))
         rate = factor(self.config.schedule, self.step, self.total, round(self.config.warmup * self.total))
         skipped = not (abs(loss) < float("inf") and norm < float("inf"))
         if not skipped:
@@ -233,6 +249,12 @@ class Run:
             yield
 
     @contextmanager
+    def assembled(self) -> Iterator[None]:
+        """Let each process make as many passes as it likes, until the end of the block, and train nothing."""
+        with assembled(self._layers):
+            yield
+
+    @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Compute without gradient, in evaluation mode; modes and random generators are put back."""
         import torch
@@ -252,15 +274,15 @@ class Run:
     def save(self) -> None:
         """Write ``step-N``, from which the run can go on; older ones are removed."""
         self._saved = self.step
-        if not self._processes.first:
+        weights = {name: whole(parameter.detach()) for parameter, name in self._names.items()}
+        moments = snapshots.moments(self._optimizer, self._names)
+        if not self.processes.first:
             return
         state: dict[str, JsonValue] = {
             "step": self.step, "taken": self._taken, "skipped": self.skipped,
             "skipped_in_a_row": self._skipped_in_a_row, "generators": snapshots.generators(),
             "kept": dict(self.kept),
         }  # fmt: skip
-        weights = {name: parameter.detach() for parameter, name in self._names.items()}
-        moments = snapshots.moments(self._optimizer, self._names)
         snapshots.write(
             self.folder, self.step, snapshots.Snapshot(weights, moments, self.kept_tensors, state)
         )
@@ -276,7 +298,8 @@ class Run:
             metrics: what was measured last.
         """
         folder = self.folder / "final"
-        if self._processes.first:
+        model = joined(model) if self._layers else model
+        if self.processes.first:
             lineage = self.origin.lineage(self.config, self.step, self.skipped, metrics)
             save(model, tokenizer, folder, lineage)
         return Outcome(folder=str(folder), steps=self.step, skipped=self.skipped, metrics=dict(metrics))
@@ -290,12 +313,13 @@ class Run:
             module.train()
             if self.config.gradient_checkpointing and hasattr(module, "activation_checkpointing_enable"):
                 module.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-        groups: dict[tuple[float, float], list[Tensor]] = {}
+        groups: dict[tuple[float, float, bool], list[Tensor]] = {}
         for parameter, name in self._names.items():
             decay = self.config.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((self._rates[name.partition(".")[0]], decay), []).append(parameter)
+            key = (self._rates[name.partition(".")[0]], decay, split(parameter))
+            groups.setdefault(key, []).append(parameter)
         return torch.optim.AdamW(
-            [{"params": some, "peak": rate, "weight_decay": decay} for (rate, decay), some in groups.items()],
+            [{"params": some, "peak": key[0], "weight_decay": key[1]} for key, some in groups.items()],
             lr=self.config.lr, betas=self.config.betas, eps=self.config.epsilon, fused=True,
         )  # fmt: skip
 
@@ -307,14 +331,16 @@ class Run:
         sums: dict[str, Tensor] = {}
         with _memory(), self.passing():
             for share in shares:
-                share.loss.backward()  # type: ignore[no-untyped-call]
+                (share.loss * 0.0 if self._idle else share.loss).backward()  # type: ignore[no-untyped-call]
+                if self._idle:
+                    continue
                 losses.append(share.loss.detach().double())
                 for name, value in share.sums.items():
                     sums[name] = sums.get(name, 0.0) + value.detach().double()
-        self._processes.add_gradients(list(self._names))
+        self.processes.add_gradients(list(self._names))
         loss = float(torch.stack(losses).sum()) if losses else 0.0
-        total = self._processes.add({name: float(value) for name, value in sums.items()})
-        return self._processes.add({"loss": loss})["loss"], total
+        total = self.processes.add({name: float(value) for name, value in sums.items()})
+        return self.processes.add({"loss": loss})["loss"], total
 
     def _note(self, skipped: bool) -> None:
         self.skipped += skipped
@@ -332,7 +358,7 @@ class Run:
         state: Mapping[str, Any] = snapshot.state
         with torch.no_grad():
             for parameter, name in self._names.items():
-                parameter.copy_(snapshot.weights[name])
+                parameter.copy_(like(snapshot.weights[name], parameter))
         snapshots.put_back(self._optimizer, self._names, snapshot.moments)
         snapshots.set_generators(state["generators"])
         self.step = self._saved = state["step"]

@@ -6,6 +6,7 @@ Owns the trainer and its configuration. Leaves a round's evidence to ``exploring
 A round draws responses to a batch of prompts, scores and weighs them, and makes all its updates. Checkpoints
 lie between rounds, so that no rollout is ever pending in one: a run that goes on draws the round it was
 killed in again, from the same weights and seeds, and finds the scores it had.
+Several processes share the draw and the passes of an update; in between each holds the whole round.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rlaif.checkpoints import Adapter, end_ids, load
-from rlaif.errors import InputError
 from rlaif.generation import Engine, Limits
 from rlaif.records import Record, digest
 from rlaif.training import gauges
@@ -34,13 +34,13 @@ from rlaif.training.loop import Outcome, Run, Share, Update
 from rlaif.training.losses import policy as losses
 from rlaif.training.origin import Origin
 from rlaif.training.packing import Group, pack
-from rlaif.training.processes import Processes
 from rlaif.training.ptx import Ptx, Remembered
 from rlaif.training.reporting import Watch
 from rlaif.training.rollouts import Draw
 from rlaif.training.schedule import Shape
 from rlaif.training.scoring import Called, Gate, RewardSource, Score, Scores, rater
 from rlaif.training.snapshots import seed
+from rlaif.training.stopping import Stop, must_be_told, noted
 from rlaif.training.values import ActorCritic, Reading, Reference, SharedValue, ValueConfig
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ def train(
     watch: Watch | None = None,
     score: Score | None = None,
     gold: Score | None = None,
+    stop: Stop | None = None,
 ) -> Outcome:
     """Train a policy on scores of its own responses and write it as an ordinary causal language model.
 
@@ -190,13 +191,13 @@ def train(
         watch: told every metric.
         score: scores responses, where ``config.reward`` names nothing: a judge, or any function.
         gold: measures responses and is not trained on.
+        stop: told gold and its error of every evaluation; ends the run where it says so, e.g. ``Falling()``.
 
     Raises:
-        InputError: the data, a model or the output folder cannot be used.
+        InputError: the data, a model or the output folder cannot be used; or ``stop`` would be told nothing.
         JobError: no response could be scored, or the loss stayed not a number.
     """
     # 1. The policy, what it is held to, and what it expects.
-    _alone()
     seed(config.seed)
     checkpoint = load(config.model)
     adapter = Adapter(checkpoint.model, config.lora) if config.lora else None
@@ -206,6 +207,8 @@ def train(
 
     # 2. Prompts, texts not to be forgotten, and what scores.
     data = read_prompts(config.data, checkpoint.tokenizer)
+    if stop is not None:
+        must_be_told(config.eval_every, gold is not None, len(data.test))
     texts = Remembered(config.ptx, checkpoint.tokenizer, config.seed) if config.ptx else None
     rate = rater(config.reward, score, checkpoint.tokenizer, config.part_tokens)
     known = digest("da", data.digest, rate.digest, texts and texts.digest)
@@ -226,8 +229,8 @@ def train(
         ends=end_ids(checkpoint.model, checkpoint.tokenizer),
         actor=actor,
         reference=reference,
-        scores=Scores(rate, run.folder / "scores.jsonl"),
-        gold=Scores(Called(gold), run.folder / "gold.jsonl") if gold else None,
+        scores=Scores(rate, run.folder / "scores.jsonl", run.processes),
+        gold=Scores(Called(gold), run.folder / "gold.jsonl", run.processes) if gold else None,
     )
     controller = Controller(_beta(run, config), config.kl.target, config.kl.horizon)
 
@@ -242,7 +245,10 @@ def train(
         run.kept["beta"] = controller.beta
         every = config.eval_every
         if every and run.step // every > before // every and run.step < run.total:
-            run.log(_evaluate(explorer, data.test), "eval/")
+            evaluated = _evaluate(explorer, data.test)
+            run.log(evaluated, "eval/")
+            if stop is not None and stop(noted(run.kept, evaluated)):
+                break
 
     # 4. What it came to.
     metrics = _evaluate(explorer, data.test)
@@ -312,7 +318,7 @@ def _learn(
     remembered = {"ptx_loss": sums.pop("ptx_loss") / len(updates)} if texts else {}
     means = {name: value / sums["tokens"] for name, value in sums.items() if name != "tokens"}
     whole = {name: sum(one.metrics()[name] for one in updates) for name in ("skipped", "seconds")}
-    return figures | whole | means | remembered | {"ratio_max": max(peaks)}
+    return figures | whole | means | remembered | {"ratio_max": run.processes.most(peaks)}
 
 
 def _minibatches(config: PpoConfig, lessons: Sequence[Experience], name: str) -> Iterator[list[Experience]]:
@@ -385,11 +391,3 @@ def _beta(run: Run, config: PpoConfig) -> float:
     kept = run.kept.get("beta", config.kl.beta)
     assert isinstance(kept, float)
     return kept
-
-
-def _alone() -> None:
-    if Processes.joined().count > 1:
-        raise InputError(
-            "method ppo draws its responses in one process; start it without torchrun, or train on pairs"
-            " with method: dpo"
-        )

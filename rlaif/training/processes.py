@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rlaif.training.sharding import split
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,32 @@ class Processes:
 
             dist.barrier()
 
+    def mine(self, items: Sequence[T]) -> Sequence[T]:
+        """Return this process's share of what every process holds."""
+        return items[self.rank :: self.count]
+
+    def gathered(self, share: Sequence[T]) -> list[T]:
+        """Return what every process made of its share, one for one, in the order of the whole."""
+        shares = self._all(share)
+        return [shares[at % self.count][at // self.count] for at in range(sum(map(len, shares)))]
+
+    def most(self, values: Sequence[float]) -> float:
+        """Return the greatest number any process has, 0 where nobody has one."""
+        return max(chain.from_iterable(self._all(values)), default=0.0)
+
     def add_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Give every parameter the sum of all processes' gradients; one that has none adds 0."""
+        """Give every parameter the sum of all processes' gradients; one that has none adds 0.
+
+        Those of which each process holds a share have their sums already.
+        """
         if self.count == 1:
             return
         import torch
         import torch.distributed as dist
 
         for one in parameters:
+            if split(one):
+                continue
             if one.grad is None:
                 one.grad = torch.zeros_like(one)
             dist.all_reduce(one.grad)
@@ -67,9 +90,20 @@ class Processes:
         """Add up numbers of one name over all processes, in the order of names."""
         if self.count == 1:
             return dict(values)
+        found = self._all(dict(values))
+        names = sorted({name for one in found for name in one})
+        return {name: sum(one.get(name, 0.0) for one in found) for name in names}
+
+    def _all(self, own: T) -> list[T]:
+        """Return every process's own, by rank."""
+        if self.count == 1:
+            return [own]
         import torch.distributed as dist
 
-        gathered: list[dict[str, float]] = [{}] * self.count
-        dist.all_gather_object(gathered, dict(values))
-        names = sorted({name for one in gathered for name in one})
-        return {name: sum(one.get(name, 0.0) for one in gathered) for name in names}
+        found = [own] * self.count
+        dist.all_gather_object(found, own)
+        return found
+
+
+ALONE: Final = Processes(0, 1)
+"""The only one."""

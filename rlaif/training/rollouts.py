@@ -67,7 +67,9 @@ class Rollout:
         )
 
 
-def draw(engine: Engine, prompts: Sequence[Asked], how: Draw, seed: str) -> list[Rollout]:
+def draw(
+    engine: Engine, prompts: Sequence[Asked], how: Draw, seed: str, places: Sequence[int] | None = None
+) -> list[Rollout]:
     """Draw responses to some prompts.
 
     Args:
@@ -75,20 +77,22 @@ def draw(engine: Engine, prompts: Sequence[Asked], how: Draw, seed: str) -> list
         prompts: what to respond to.
         how: number and knobs.
         seed: names the draw; with the prompt's place it gives every response a seed of its own.
+        places: of the prompts to respond to; all when None. What the others would get does not matter.
 
     Raises:
         InputError: a prompt fills the model's context.
     """
     engine.forget()
+    wanted = range(len(prompts)) if places is None else places
     requests = [
-        SampleRequest(one.group.prompt, _params(how, f"{seed}:{place}:{number}"))
-        for place, one in enumerate(prompts)
+        SampleRequest(prompts[place].group.prompt, _params(how, f"{seed}:{place}:{number}"))
+        for place in wanted
         for number in range(how.samples)
     ]
     found = dict(engine.sample(requests))
     return [
-        _gathered(one, [found[place * how.samples + number] for number in range(how.samples)])
-        for place, one in enumerate(prompts)
+        _gathered(prompts[place], [found[at * how.samples + number] for number in range(how.samples)])
+        for at, place in enumerate(wanted)
     ]
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
@@ -26,6 +26,7 @@ from rlaif.training.encoding import Text
 from rlaif.training.gate import passed
 from rlaif.training.models import Scorer
 from rlaif.training.packing import Group, Ids, pack, parts
+from rlaif.training.processes import ALONE, Processes
 from rlaif.training.rollouts import Rollout
 
 if TYPE_CHECKING:
@@ -223,15 +224,17 @@ class Scores:
     Args:
         rate: gives the numbers.
         path: of the file; its end may be cut by a kill, and that batch is scored again.
+        processes: each scores its share of what every one of them shows; the first writes the file.
     """
 
-    def __init__(self, rate: Rater, path: Path) -> None:
-        self._rate, self._path = rate, path
+    def __init__(self, rate: Rater, path: Path, processes: Processes = ALONE) -> None:
+        self._rate, self._path, self._processes = rate, path, processes
         self._known: dict[str, float | None] = {}
-        if path.is_file():
-            whole = path.read_text().split("\n")[:-1]
-            for line in whole:
-                self._known.update(json.loads(line))
+        whole = path.read_text().split("\n")[:-1] if path.is_file() else []
+        for line in whole:
+            self._known.update(json.loads(line))
+        processes.wait()  # nobody reads any more
+        if whole and processes.first:
             path.write_text("".join(f"{line}\n" for line in whole))  # or the next would continue a cut one
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float | None]:
@@ -241,18 +244,19 @@ class Scores:
             InputError: the scorer cannot be used.
         """
         keys = [[self._key(one.group.prompt, ids) for ids in one.group.responses] for one in rollouts]
-        new: list[str] = []
-        asked: list[Rollout] = []
+        new: dict[str, None] = {}
+        asked: list[tuple[list[str], Rollout]] = []
         for one, some in zip(rollouts, keys, strict=True):
             wanted = [self._is_new(key, new, some[:at]) for at, key in enumerate(some)]
             if any(wanted):
-                new += compress(some, wanted)
-                asked.append(one.only(wanted))
-        if new:
-            self._learn(new, asked)
+                fresh = list(compress(some, wanted))
+                new |= dict.fromkeys(fresh)
+                asked.append((fresh, one.only(wanted)))
+        if asked:
+            self._learn(asked)
         return [self._known[key] for some in keys for key in some]
 
-    def _is_new(self, key: str, *before: Sequence[str]) -> bool:
+    def _is_new(self, key: str, *before: Container[str]) -> bool:
         return key not in self._known and not any(key in some for some in before)
 
     def _key(self, prompt: Ids, response: Ids) -> str:
@@ -261,11 +265,22 @@ class Scores:
             made.update(array("q", (len(ids), *ids)).tobytes())
         return made.hexdigest()
 
-    def _learn(self, keys: Sequence[str], asked: Sequence[Rollout]) -> None:
-        prompts = [one.asked.text for one in asked for _ in one.texts]
-        texts = [text for one in asked for text in one.texts]
-        found = self._rate(prompts, texts, [one.group for one in asked])
-        learnt = dict(zip(keys, found, strict=True))
-        with self._path.open("a") as file:
-            file.write(json.dumps(learnt) + "\n")
+    def _learn(self, asked: Sequence[tuple[list[str], Rollout]]) -> None:
+        """Have each process score its share, and tell all of them."""
+        mine = [one for _, one in self._processes.mine(asked)]
+        numbers = iter(self._rated(mine))
+        shares = [[next(numbers) for _ in one.texts] for one in mine]
+        found = self._processes.gathered(shares)
+        pairs = zip(asked, found, strict=True)
+        learnt = {key: number for (keys, _), some in pairs for key, number in zip(keys, some, strict=True)}
+        if self._processes.first:
+            with self._path.open("a") as file:
+                file.write(json.dumps(learnt) + "\n")
         self._known |= learnt
+
+    def _rated(self, rollouts: Sequence[Rollout]) -> list[float | None]:
+        if not rollouts:
+            return []
+        prompts = [one.asked.text for one in rollouts for _ in one.texts]
+        texts = [text for one in rollouts for text in one.texts]
+        return self._rate(prompts, texts, [one.group for one in rollouts])

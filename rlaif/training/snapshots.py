@@ -20,6 +20,7 @@ from pydantic import JsonValue
 
 from rlaif.checkpoints import written
 from rlaif.errors import InputError
+from rlaif.training.sharding import like, whole
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,7 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
 def moments(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
     """Return an optimiser's state by the names of its parameters."""
     return {
-        f"{names[parameter]}/{part}": value
+        f"{names[parameter]}/{part}": whole(value)
         for parameter, parts in optimizer.state.items()
         for part, value in parts.items()
     }
@@ -106,6 +107,7 @@ def put_back(
         name, _, part = key.rpartition("/")
         parameter = by_name[name]
         home = "cpu" if part == "step" and not optimizer.defaults["fused"] else parameter.device
+        value = value if part == "step" else like(value, parameter)
         optimizer.state[parameter][part] = value.to(home)
 
 

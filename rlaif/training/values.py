@@ -9,6 +9,7 @@ drawn, before anything of it is known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -20,6 +21,7 @@ from rlaif.training.config import RunConfig
 from rlaif.training.models import Policy, Scorer, linear
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
@@ -61,7 +63,7 @@ class Reading:
     """Of the state it was drawn in."""
 
     @classmethod
-    def joined(cls, some: list[Reading]) -> Reading:
+    def joined(cls, some: Sequence[Reading]) -> Reading:
         """Join the readings of several passes, entropy and all."""
         import torch
 
@@ -70,6 +72,11 @@ class Reading:
             torch.cat([one.entropy for one in some if one.entropy is not None]),
             torch.cat([one.values for one in some]),
         )
+
+    def to(self, device: torch.device) -> Reading:
+        """Move every tensor to a device."""
+        entropy = None if self.entropy is None else self.entropy.to(device)
+        return Reading(self.logprobs.to(device), entropy, self.values.to(device))
 
 
 class ActorCritic:

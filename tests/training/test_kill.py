@@ -35,8 +35,9 @@ def ppo(folder: Path) -> str:
     told = {
         "method": "ppo", "model": str(tiny.saved(folder / "model")), "output": str(folder / "out"),
         "data": data(folder / "rows.jsonl", demonstrations(6), test_share=0.0), "batch": 3, "epochs": 2,
-        "objective": {"inner_epochs": 2, "minibatches": 3}, "draw": {"samples": 2, "max_tokens": 6},
-        "kl": {"beta": 0.1, "target": 0.05, "horizon": 20}, "ptx": texts, "part_tokens": 60, "lr": 1e-3,
+        "objective": {"kind": "clip", "inner_epochs": 2, "minibatches": 3},
+        "draw": {"samples": 2, "max_tokens": 6}, "ptx": texts,
+        "kl": {"beta": 0.1, "target": 0.05, "horizon": 20}, "part_tokens": 60, "lr": 1e-3,
         "save_every": 6,
     }  # fmt: skip
     return PpoConfig.model_validate(told).model_dump_json()
@@ -69,7 +70,7 @@ def killed_at(config: Path, line: str, times: int, *more: str) -> None:
 
 
 def same(whole: Path, cut: Path) -> None:
-    """Weights, moments, generators, data order, what the method keeps, and every figure but the time taken."""
+    """Weights, moments, generators, data order, what the method keeps, every figure but seconds."""
     for name in ("model.safetensors", "config.json"):
         assert (cut / "out/final" / name).read_bytes() == (whole / "out/final" / name).read_bytes()
     (last,) = (whole / "out").glob("step-*")

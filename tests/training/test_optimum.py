@@ -153,6 +153,14 @@ def test_dpo_comes_to_the_optimum_with_enough_pairs(tmp_path: Path, bandit: Band
     assert bandit.value(found) > 0.9 * bandit.value(bandit.optimum)
 
 
+def test_dpo_with_many_pairs_is_at_the_optimum_of_a_rougher_world(tmp_path: Path) -> None:
+    bandit = Bandit(*worlds.arms(0, BETA))
+    found = ended(tmp_path, bandit, bandit.wins(200_000, seed=2))
+    assert divergence(bandit.optimum, found) <= 0.01
+    assert float((found.exp() - bandit.optimum.exp()).abs().sum(-1).mean()) / 2 <= 0.05
+    assert bandit.value(found) >= 0.98 * bandit.value(bandit.optimum)
+
+
 def test_dpo_with_few_pairs_is_worse_than_not_training(tmp_path: Path, bandit: Bandit) -> None:
     found = ended(tmp_path, bandit, bandit.wins(1_000, seed=2))
     assert divergence(bandit.optimum, found) > divergence(bandit.optimum, bandit.reference)
@@ -205,14 +213,26 @@ def labelled(
 
 def kto_ended(bandit: Bandit, good: int, bad: int, weights: tuple[float, float]) -> torch.Tensor:
     """Where KTO ends as a table, log pi ``(PROMPTS, ARMS)``; beta 1."""
-    x, arm, liked = labelled(bandit, good, bad, seed=1)
+    return kto_fitted(bandit, labelled(bandit, good, bad, seed=1), weights)
+
+
+def kto_fitted(
+    bandit: Bandit,
+    rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    weights: tuple[float, float] = (1.0, 1.0),
+    beta: float = 1.0,
+    lr: float = 0.05,
+    steps: int = 300,
+) -> torch.Tensor:
+    """Fit a table that begins at the reference to prompts, arms and labels."""
+    x, arm, liked = rows
     table = bandit.reference.clone().requires_grad_()
-    optimizer = torch.optim.Adam([table], lr=0.05)
-    for _ in range(300):
+    optimizer = torch.optim.Adam([table], lr=lr)
+    for _ in range(steps):
         u = table.log_softmax(-1) - bandit.reference
         z0 = direct.baseline(u[x, arm.roll(-1)])
         optimizer.zero_grad()
-        direct.kto(u[x, arm], liked, z0, 1.0, weights).mean().backward()
+        direct.kto(u[x, arm], liked, z0, beta, weights).mean().backward()
         optimizer.step()
     return table.detach().log_softmax(-1)
 
@@ -233,6 +253,35 @@ def test_kto_finds_the_order_of_rewards_and_weights_make_up_for_rare_labels() ->
         weighted = divergence(kto_ended(bandit, 400, 4000, (weight, 1.0)), bandit.reference)
         assert abs(weighted - moved) <= 0.3 * moved
     assert divergence(kto_ended(bandit, 400, 4000, (1.0, 1.0)), bandit.reference) > 2 * moved
+
+
+def test_kto_learns_nothing_from_shuffled_labels() -> None:
+    bandit, ranks, losses = flat(seed=0, beta=1.0), [], []
+    for seed in range(10):
+        stream = torch.Generator().manual_seed(seed)
+        (x, arm, liked), held_out = (labelled(bandit, 1000, 1000, at) for at in (seed, 100 + seed))
+        mixed = liked[torch.randperm(len(liked), generator=stream)]
+        learned = kto_fitted(bandit, (x, arm, mixed), steps=100) - bandit.reference
+        ranks.append(rank_correlation(learned, bandit.reward))
+        u = learned[held_out[0], held_out[1]]
+        again = held_out[2][torch.randperm(len(u), generator=stream)]
+        losses.append(float(direct.kto(u, again, torch.zeros(()), 1.0, (1.0, 1.0)).mean()))
+    found = torch.tensor(ranks)
+    assert abs(float(found.mean())) <= 2 * float(found.std()) / len(ranks) ** 0.5
+    assert min(losses) >= 0.49  # .5 is no opinion
+
+
+def test_kto_goes_the_other_way_with_flipped_labels() -> None:
+    bandit = flat(seed=0, beta=1.0)
+    x, arm, liked = labelled(bandit, 4000, 4000, seed=1)
+    found = kto_fitted(bandit, (x, arm, ~liked))
+    assert bandit.value(found) < bandit.value(bandit.reference) - 0.3
+
+
+def test_kto_with_a_strong_pull_stays_at_the_reference() -> None:
+    bandit = flat(seed=0, beta=1.0)
+    found = kto_fitted(bandit, labelled(bandit, 4000, 4000, seed=1), beta=300.0, lr=3e-3)
+    assert divergence(found, bandit.reference) < 1e-3
 
 
 # Best of n and rejection sampling

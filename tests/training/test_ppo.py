@@ -99,6 +99,15 @@ def test_without_kl_the_optimum_is_missed(world: worlds.Letters) -> None:
     assert world.divergence(found) > 1.5 * world.divergence(world.best(BETA))
 
 
+def test_a_reward_turned_round_moves_gold_the_other_way(world: worlds.Letters) -> None:
+    def turned(prompts: Sequence[object], texts: Sequence[str]) -> list[float]:
+        return [-one for one in world.score(prompts, texts)]
+
+    found = worlds.trained(Path(train(in_world(world, "turned", steps=60), score=turned).folder))
+    gold = [float((logp.exp() * world.reward).sum()) for logp in (found, world.reference)]
+    assert gold[0] < gold[1] - 0.5 * float(world.reward.std())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_known_optimum_is_reached_at_the_defaults_of_gae(tmp_path: Path, seed: int) -> None:

@@ -214,18 +214,18 @@ def test_trap_32_behind_the_gate_safety_speaks_where_it_must() -> None:
     safety, helpful, found = reward_model(1), reward_model(2), rollouts()
     with torch.no_grad():
         safety.model.score.weight.mul_(20.0)  # so that some are far below the threshold, others above
-    tagged = frozenset({PROMPTS[2].group.prompt})
+    marked = next(at for at, one in enumerate(found) if max(alone(safety.model, one)) > 0.0)
+    tagged = frozenset({found[marked].group.prompt})  # where safety would have passed on the word
     rate = Gated(*(Modelled(one, tiny.tokenizer(), 99, raw=True) for one in (safety, helpful)), tagged)
     scores = rate([], [], [one.group for one in found])
     expected = []
     for at, one in enumerate(found):
         for safe, helps in zip(alone(safety.model, one), alone(helpful.model, one), strict=True):
             unsafe = 1 / (1 + 2.718281828459045**-safe) < 0.15
-            expected.append(safe if at == 2 or unsafe else helps)
+            expected.append(safe if at == marked or unsafe else helps)
     assert scores == pytest.approx(expected, abs=1e-4)
-    assert (
-        0 < sum(one in expected for one in alone(safety.model, found[0]) + alone(safety.model, found[1])) < 6
-    )
+    elsewhere = [safe for at, one in enumerate(found) if at != marked for safe in alone(safety.model, one)]
+    assert 0 < sum(safe in expected for safe in elsewhere) < len(elsewhere)
 
 
 def test_a_reward_model_of_another_family_is_refused() -> None:

@@ -1,7 +1,8 @@
 """A training run in a process of its own, to be killed. Usage: victim.py CONFIG.json [--slow] [--resume].
 
-It says ``step N`` where something is logged and, made slow so that a kill may hit any of these under way,
-``writing`` in every file of a checkpoint, ``drawing`` at every token and ``updating`` between gradient and step.
+It says ``step N`` where something is logged. Made slow, so that a kill may hit each of these under way, it
+says ``writing`` at every file of a checkpoint, ``drawing`` at every token, and ``updating`` between gradient
+and step.
 """
 
 import os

@@ -2,15 +2,11 @@
 
 ``Letters``   125 sequences of three letters, few enough to enumerate: J*, pi* and KL are exact
 ``arms``      four prompts with 32 responses each, a table
-``cover``     GW1: use the nouns of the prompt, do not repeat, be brief
-``verbose``   GW2: the same, with length paid for
-``harm``      GW3: half the prompts are unsafe
-``features``  GW4: eight numbers in place of a response
+
+The worlds of texts and of features are the package's own, ``rlaif.lab.worlds``, and are to be had here too.
 """
 
 import json
-import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -20,6 +16,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from rlaif.lab.worlds import NOUNS, Cover, Harm, asking, features, named, nouns
+
+__all__ = ["NOUNS", "Cover", "Harm", "Letters", "arms", "asking", "features", "named", "nouns"]
 
 LETTERS = "abcde"
 LENGTH = 3
@@ -145,69 +145,3 @@ def arms(seed: int, beta: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
     reward = torch.tensor(stream.normal(size=(PROMPTS, ARMS)))
     reference = torch.tensor(stream.normal(size=(PROMPTS, ARMS))).log_softmax(1)
     return reward, reference, (reference + reward / beta).log_softmax(1)
-
-
-@dataclass(frozen=True)
-class Cover:
-    """GW1: gold = a1 (different nouns used) - a2 [any run of four words repeated] - a3 max(0, words - 40)."""
-
-    used: float
-    repeated: float
-    long: float
-
-    @classmethod
-    def drawn(cls, seed: int) -> "Cover":
-        stream = random.Random(seed)
-        return cls(stream.uniform(0.8, 1.2), stream.uniform(0.8, 1.2), stream.uniform(0.015, 0.03))
-
-    def gold(self, nouns: Sequence[str], text: str) -> float:
-        words = re.findall(r"[a-z']+", text.lower())
-        runs = [tuple(words[at : at + 4]) for at in range(len(words) - 3)]
-        used = sum(one in words for one in set(nouns))
-        repeated = len(set(runs)) < len(runs)
-        return self.used * used - self.repeated * repeated - self.long * max(0, len(words) - 40)
-
-    def verbose(self, nouns: Sequence[str], text: str, each: float = 0.05) -> float:
-        """GW2: gold without its limit of length, and every word paid for."""
-        words = len(re.findall(r"[a-z']+", text.lower()))
-        return self.gold(nouns, text) + self.long * max(0, words - 40) + each * words
-
-
-NOUNS = (
-    "apple", "bridge", "candle", "desert", "engine", "forest", "garden", "hammer", "island", "jacket",
-    "kitchen", "ladder", "mirror", "needle", "ocean", "pencil", "quilt", "river", "saddle", "table",
-    "umbrella", "valley", "window", "yard",
-)  # fmt: skip
-
-
-def nouns(number: int) -> tuple[str, ...]:
-    """The three nouns of a prompt."""
-    return tuple(random.Random(f"nouns {number}").sample(NOUNS, 3))
-
-
-def asking(number: int) -> str:
-    """A prompt that lists its nouns."""
-    return f"Write one short sentence with the words {', '.join(nouns(number))}."
-
-
-def named(prompt: str) -> list[str]:
-    """The nouns a prompt lists."""
-    return [one for one in NOUNS if re.search(rf"\b{one}\b", prompt)]
-
-
-@dataclass(frozen=True)
-class Harm:
-    """GW3: on a prompt that is unsafe, safe = 1 if nothing forbidden is said and the reply says why."""
-
-    forbidden: frozenset[str] = frozenset({"poison", "weapon", "explosive"})
-    reasons: frozenset[str] = frozenset({"because", "harm", "unsafe"})
-
-    def safe(self, unsafe: bool, text: str) -> float:
-        words = set(re.findall(r"[a-z]+", text.lower()))
-        return float(not words & self.forbidden and (not unsafe or bool(words & self.reasons)))
-
-
-def features(seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """GW4: features ``(number, 8)`` and gold ``(number,)``: past 1, the second feature is overdone."""
-    phi = np.random.default_rng(seed).normal(size=(number, 8))
-    return phi, phi[:, 0] + phi[:, 1] - 1.5 * np.maximum(0.0, phi[:, 1] - 1.0) ** 2

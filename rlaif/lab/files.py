@@ -1,0 +1,177 @@
+"""The folder of a sweep: what was asked, every finished point, and the curve in five forms.
+
+Owns the layout and the refusal to go on with something else than was begun. Leaves the page to ``page`` and
+DuckDB to ``store``.
+
+    config.json            what was asked
+    points/NAME.json       a finished point; it is not made again
+    points/NAME/           the training run behind it, where there is one
+    pool-DRAWS.jsonl       what best of n chose from, where a model was asked
+    curve.json points.csv  the curve
+    lab.duckdb             the same as tables: points, fits, choice
+    curve.html             the same as a page
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rlaif.errors import InputError
+from rlaif.lab.config import Sweeping
+from rlaif.lab.curve import Choice, Curve, Point
+from rlaif.lab.fits import Fit, Peak
+from rlaif.lab.page import render
+from rlaif.store import write_sheets
+from rlaif.symptoms import SYMPTOMS
+
+Cell = str | float | int | None
+Row = dict[str, Cell]
+
+
+class Folder:
+    """The output folder of one sweep.
+
+    Args:
+        sweeping: what is asked.
+        resume: a sweep that is there may be gone on with.
+
+    Raises:
+        InputError: another one is there.
+    """
+
+    def __init__(self, sweeping: Sweeping, *, resume: bool) -> None:
+        self.root = sweeping.folder
+        told = sweeping.model_dump(mode="json", exclude={"output"})
+        told["sweep.kind"] = sweeping.sweep.kind
+        path = self.root / "config.json"
+        if path.is_file():
+            _check(path, told, resume)
+        elif self.root.is_dir() and any(self.root.iterdir()):
+            raise InputError("this folder holds something else; name another output", path=self.root)
+        put(path, json.dumps(told, indent=1) + "\n")
+
+    def run(self, name: str) -> Path:
+        """Folder of the training run of a point."""
+        return self.root / "points" / _file(name)
+
+    def point(self, name: str) -> Point | None:
+        """Return a finished point; None where it is still to be made.
+
+        Raises:
+            InputError: what is there is no point.
+        """
+        path = self.root / "points" / f"{_file(name)}.json"
+        if not path.is_file():
+            return None
+        try:
+            return Point.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise InputError(
+                "this is no point of a sweep; remove it, and it is made again with --resume", path=path
+            ) from None
+
+    def keep(self, point: Point) -> None:
+        """Write a finished point."""
+        put(self.root / "points" / f"{_file(point.name)}.json", point.model_dump_json(indent=1) + "\n")
+
+    def write(self, curve: Curve) -> None:
+        """Write the curve in all its forms.
+
+        Raises:
+            StoreError: the disk is full or refuses writes.
+        """
+        rows: list[Row] = [dict(_row(curve, one)) for one in curve.points]
+        put(self.root / "curve.json", curve.model_dump_json(indent=1) + "\n")
+        put(self.root / "points.csv", _csv(rows))
+        sheets = {"points": rows, "fits": list(map(_fit, curve.fits)), "choice": [_choice(curve.choice)]}
+        write_sheets(self.root / "lab.duckdb", {name: some for name, some in sheets.items() if some})
+        put(self.root / "curve.html", render(curve))
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _check(path: Path, told: dict[str, object], resume: bool) -> None:
+    if not resume:
+        raise InputError(
+            "this folder holds a sweep already; add --resume to go on with it, or name another output",
+            path=path.parent,
+        )
+    before = json.loads(path.read_bytes())
+    # More values may be swept: a trained point does not depend on the others.
+    changed = [
+        f"{key} ({before.get(key)!r} before, {told.get(key)!r} now)"
+        for key in sorted((told.keys() | before.keys()) - {"sweep"})
+        if before.get(key) != told.get(key)
+    ]
+    if changed:
+        raise InputError(
+            f"what is there was asked otherwise: {', '.join(changed)}; put these back, or name another"
+            " output",
+            path=path,
+        )
+
+
+def _row(curve: Curve, point: Point) -> Iterator[tuple[str, Cell]]:
+    """Yield a point's cells under the names of their columns."""
+    gold, gain, proxy = point.mean("gold"), point.gain(curve.start), point.mean("proxy")
+    yield "run", curve.name
+    yield from ((name, curve.about[name]) for name in ("sweep", "world", "proxy", "seed"))
+    yield "point", point.name
+    yield "setting", point.setting
+    yield "beta", point.setting if curve.about["sweep"] == "kl" else None
+    yield "kl", point.kl
+    yield "kl_k3", point.kl_k3
+    yield "d", point.d
+    for name, one in (("proxy_score", proxy), ("gold", gold), ("gain", gain)):
+        yield name, one.mean
+        yield f"{name}_error", one.error
+    yield "length", point.length
+    yield "prompts", gold.prompts
+    yield "n", point.responses
+    yield "checkpoint", point.checkpoint or ""
+    yield from ((f"symptom_{name}", point.symptoms.get(name)) for name in SYMPTOMS)
+
+
+def _fit(fit: Fit) -> Row:
+    """A law's numbers and its peak's, in one row."""
+    told: Row = fit.model_dump(exclude={"peak"})
+    for name in Peak.model_fields:
+        told[f"peak_{name}"] = None if fit.peak is None else getattr(fit.peak, name)
+    return told
+
+
+def _choice(choice: Choice) -> Row:
+    told: Row = choice.model_dump(exclude={"over_start", "over_last"})
+    told["checkpoint"] = choice.checkpoint or ""
+    for name, one in (("over_start", choice.over_start), ("over_last", choice.over_last)):
+        told |= {name: one.mean, f"{name}_error": one.error}
+    return told
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _file(name: str) -> str:
+    """A point's name as a file has it, e.g. ``beta-0.05``."""
+    return name.replace(" = ", "-")
