@@ -13,7 +13,22 @@ from collections.abc import Sequence
 
 import typer
 
-from rlaif.cli import audit, check_set, console, constitution, data, db, iterate, make, serve, train
+from rlaif.cli import (
+    audit,
+    check_set,
+    console,
+    constitution,
+    data,
+    db,
+    iterate,
+    keys,
+    lab,
+    make,
+    report,
+    review,
+    serve,
+    train,
+)
 from rlaif.cli.progress import Notices
 from rlaif.errors import boundary
 
@@ -30,10 +45,14 @@ data.register(app)
 train.register(app)
 iterate.register(app)
 serve.register(app)
+report.register(app)
 check_set.register(app)
 audit.register(app)
 app.add_typer(constitution.app, name="constitution")
 app.add_typer(db.app, name="db")
+app.add_typer(review.app, name="review")
+app.add_typer(keys.app, name="keys")
+app.add_typer(lab.app, name="lab")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

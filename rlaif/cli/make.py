@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlaif.cli import console
+from rlaif.cli import console, remote
 from rlaif.cli.progress import Bars
 from rlaif.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from rlaif.pipeline import Line, Loaded, Options, Outcome
+    from rlaif.service.api.jobs import BatchJob
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Overrides = Annotated[
@@ -76,7 +77,15 @@ def resume(
     """Continue a job: nothing that was answered is asked again; failed tasks get another try."""
     from rlaif.pipeline import Options, find_job
 
-    loaded, folder = asyncio.run(find_job(job, store))
+    found = asyncio.run(
+        remote.here_or_there(
+            lambda: find_job(job, store), lambda service: remote.resume(service, job, budget)
+        )
+    )
+    if not isinstance(found, tuple):
+        _tell_remote(found, as_json)
+        return
+    loaded, folder = found
     options = Options(budget=budget, allow_unpriced=allow_unpriced, folder=folder, expect_job=job)
     _execute(loaded, options, as_json)
 
@@ -131,15 +140,36 @@ def _confirm(lines: list[Line]) -> None:
 
 
 def _execute(loaded: Loaded, options: Options, as_json: bool) -> None:
+    from rlaif.pipeline import Outcome
     from rlaif.pipeline import run as run_pipeline
     from rlaif.settings import Settings
 
     with Bars(quiet=as_json) as bars:
-        outcome = asyncio.run(run_pipeline(loaded, options, Settings.load(), bars))
+        outcome = asyncio.run(
+            remote.here_or_there(
+                lambda: run_pipeline(loaded, options, Settings.load(), bars),
+                lambda service: remote.run(service, loaded, options.budget),
+            )
+        )
+    if not isinstance(outcome, Outcome):
+        _tell_remote(outcome, as_json)
+        return
     if as_json:
         console.emit_json(outcome)
     else:
         _tell(outcome)
+
+
+def _tell_remote(job: BatchJob, as_json: bool) -> None:
+    """Say what a service made of a job, and where it is read."""
+    if as_json:
+        console.emit_json(job)
+        return
+    for made in job.sets:
+        console.say(f"{made.axis}: {made.counts.get('preferred', 0)} preferences")
+    console.say(f"spent ${job.spent:,.4f}, {job.request_counts.failed:,} tasks failed")
+    console.emit(f"job     {job.id}")
+    console.emit(f"output  {job.output_file}")
 
 
 def _tell(outcome: Outcome) -> None:

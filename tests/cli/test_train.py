@@ -101,6 +101,45 @@ def test_rows_that_cannot_be_used_are_one_sentence(project: Desk, name: str) -> 
     assert not (project.folder / "out").exists()
 
 
+METHODS: dict[str, tuple[str, ...]] = {
+    "train_sft.yaml": ("messages", "completion"), "train_dpo.yaml": ("chosen", "rejected"),
+    "train_kto.yaml": ("completion", "label"), "train_ppo.yaml": ("prompt",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", METHODS)
+@pytest.mark.parametrize("rows", [[{"question": "a", "answer": "b"}], []], ids=["wrong columns", "no row"])
+def test_every_method_refuses_them_in_one_sentence(
+    project: Desk, file: str, rows: list[dict[str, Any]]
+) -> None:
+    write(project.folder / "rows.jsonl", rows)
+    ended = project.run("train", file, "model=model", "data.path=rows.jsonl", "data.table=null", "output=out")
+    assert ended.code == 2
+    words = ("rows.jsonl:1", *METHODS[file]) if rows else ("rows.jsonl", "no row")
+    assert all(word in ended.sentence for word in words), ended.sentence
+    assert not (project.folder / "out").exists()
+
+
+def test_a_step_that_is_not_a_number_is_skipped_and_said(
+    project: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rlaif.training import reward as trainer
+
+    calls = iter([1.0, float("nan")])
+    pairwise = trainer.pairwise
+    monkeypatch.setattr(trainer, "pairwise", lambda *given: pairwise(*given) * next(calls, 1.0))
+    ended = reward(project, "part_tokens=100000")
+    assert (ended.code, "3 updates, 1 skipped" in ended.out) == (0, True)
+
+
+def test_a_policy_without_a_reward_is_told_where_to_name_one(project: Desk) -> None:
+    write(project.folder / "rows.jsonl", [{"prompt": asked("a")}] * 3)
+    ended = project.run("train", "train_ppo.yaml", "model=model", "data.path=rows.jsonl", "data.table=null",
+                        "data.test_share=0", "reward=null", "output=out")  # fmt: skip
+    assert ended.code == 2
+    assert "kind: model, model: FOLDER" in ended.sentence
+
+
 MODELS: dict[str, tuple[Any, int, tuple[str, ...]]] = {
     "no template": (without_template, 2, ("no chat template",)),
     "three labels": (three_labels, 2, ("num_labels 3", "has 1")),
@@ -126,6 +165,7 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no data": (("data.path=nowhere.jsonl",), ("nowhere.jsonl", "no such file")),
     "no model": (("model=nobody",), ("'nobody'", "smollm2")),
     "a table of no export": (("data.table=x",), ("'x'", "no export folder")),
+    "adapters that are split": (("sharded=true", "lora.rank=2"), ("sharded", "lora", "leave one out")),
     "betas": (("betas=[0.9, 1.5]",), ("betas", "1.5")),
 }
 
