@@ -73,12 +73,16 @@ def list_keys(store: StoreOption = None, as_json: Json = False) -> None:
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="Of the key, as listed.")],
     store: StoreOption = None,
+    as_json: Json = False,
 ) -> None:
     """Refuse a key from now on."""
     from rlaif.pipeline import find_folder
 
     about = _with(find_folder(store), lambda keyring: keyring.revoke(key_id))
-    console.say(f"the key {about.name!r} opens nothing any more")
+    if as_json:
+        console.emit_json(about)
+    else:
+        console.say(f"the key {about.name!r} opens nothing any more")
 
 
 def _with(folder: Path, act: Callable[[Keyring], Awaitable[T]]) -> T:
