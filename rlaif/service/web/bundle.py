@@ -20,8 +20,9 @@ from urllib.parse import quote
 from rlaif.errors import InputError
 from rlaif.records import PreferenceSet, StoredScorecard
 from rlaif.review import pair
-from rlaif.service import runs
+from rlaif.service import library, runs
 from rlaif.service.context import Service
+from rlaif.service.web.constitutions import view_constitution, view_constitutions
 from rlaif.service.web.datasets import view_dataset, view_datasets
 from rlaif.service.web.jobs import view_job, view_jobs
 from rlaif.service.web.overoptimisation import view_overoptimisation
@@ -98,6 +99,15 @@ def _dataset(service: Service, job_id: str) -> Iterator[View]:
         yield f"/datasets/{one.id}", {**view_dataset(service, one.id), "problem": ""}
 
 
+def _constitutions(service: Service, _job_id: str) -> Iterator[View]:
+    yield "/constitutions", view_constitutions(service)
+
+
+def _constitution(service: Service, _job_id: str) -> Iterator[View]:
+    for name in library.names(service):
+        yield f"/constitutions/{quote(name)}", view_constitution(service, name)
+
+
 def _scorecards(service: Service, _job_id: str) -> Iterator[View]:
     yield "/scorecards", view_scorecards(service)
 
@@ -125,6 +135,8 @@ PAGES: Final = (
     Page("job.html", "/", _job),
     Page("preferences.html", "/preferences", _lists),
     Page("preference.html", "/preferences", _pairs),
+    Page("constitutions.html", "/constitutions", _constitutions),
+    Page("constitution.html", "/constitutions", _constitution),
     Page("scorecards.html", "/scorecards", _scorecards),
     Page("scorecard.html", "/scorecards", _scorecard),
     Page("datasets.html", "/datasets", _datasets),
