@@ -21,7 +21,7 @@ LAYERS: dict[str, int] = {
     "jobs": 3, "training": 3, "exports": 3, "reports": 3, "inspection": 3, "checks": 3, "scorecards": 3,
     "pipeline": 4,
     "verbs": 5, "authoring": 5, "auditing": 5, "iterations": 5, "lab": 5, "review": 5,
-    "service": 6, "client": 6,
+    "service": 6, "client": 6, "recipes": 6,
     "cli": 7, "__init__": 8, "__main__": 8,
 }  # fmt: skip
 SIDEWAYS = {

@@ -94,7 +94,7 @@ def test_every_name_policy_training_writes_is_explained(everything: bool, model:
     )  # fmt: skip
     scores = {"gold": length} if everything else {}
     train(config, score=length, **scores)  # type: ignore[arg-type]
-    optional = set() if everything else {"ptx_loss", "gold"}
+    optional = set() if everything else {"ptx_loss", "gold", "gold_error"}
     assert written(tmp_path / "out") == explained("ppo") - optional
 
 

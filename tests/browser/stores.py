@@ -1,19 +1,23 @@
-"""The four stores every page is looked at with: empty, demo, hostile, large.
+"""The stores every page is looked at with: empty, demo, worked, hostile, large.
 
 Each function fills a new output folder; the servers of ``conftest`` then serve it.
 """
 
 import asyncio
 import json
+import math
+import random
 from collections.abc import Iterator
 from itertools import combinations, islice
 from pathlib import Path
+from typing import Any
 
-from rlaif.pipeline import Options, load_pipeline
+from rlaif.pipeline import Options, bundled, load_pipeline
 from rlaif.pipeline import run as run_pipeline
 from rlaif.records import (
     Document,
     Fact,
+    HumanLabel,
     Job,
     JobEvent,
     Judgment,
@@ -25,10 +29,13 @@ from rlaif.records import (
     SamplingParams,
     TaskState,
 )
+from rlaif.review.agreement import agree
+from rlaif.review.labels import keep, new_label
 from rlaif.settings import Settings
 from rlaif.store import Workspace
 from tests.browser.payloads import PAYLOADS
 from tests.pipeline.files import write
+from tests.service import measured, trained
 
 LARGE_PAIRS = 100_000
 AT = "2026-05-01T12:00:00.000+00:00"
@@ -54,6 +61,64 @@ def demo(folder: Path) -> None:
     asyncio.run(
         run_pipeline(pipeline, Options(folder=folder, allow_unpriced=True), Settings.load(), Silent())
     )
+
+
+def worked(folder: Path, model: str = "mock:text") -> None:
+    """The quick start's questions, and all that people do with a job: labels, scorecards, training."""
+    path = write(folder.parent / f"{folder.name}-pipeline", policy=model, judge=model)
+    asked = bundled("quickstart.yaml").parent / "prompts" / "quickstart.jsonl"
+    (path.parent / "prompts.jsonl").write_text(asked.read_text())
+    asyncio.run(_worked(folder, path))
+    training = folder / "training"
+    for name, start, seed in (("dpo", 0.69, 1), ("dpo-low-rate", 0.72, 2)):
+        trained.run(training / name, _learning(start, seed))
+    trained.ppo(training / "ppo")
+    trained.rounds(training / "rounds")
+
+
+async def _worked(folder: Path, path: Path) -> None:
+    options = Options(folder=folder, allow_unpriced=True)
+    await run_pipeline(load_pipeline(path), options, Settings.load(), Silent())
+    workspace = Workspace.open(folder)
+    try:
+        pairs = list(islice(workspace.store.read(Preference, "axis = 'helpfulness'"), 24))
+        await keep(workspace, [label for at, pair in enumerate(pairs) for label in _said(pair, at)])
+        [judged] = [one for one in workspace.store.read(PreferenceSet) if one.axis == "helpfulness"]
+        await agree(workspace, judged.id)
+        cards = [
+            measured.scorecard("compatible:lab/large", slices=3),
+            measured.scorecard("compatible:lab/small", "position", slices=3),
+        ]
+        await workspace.commit(cards, job_id="made")
+    finally:
+        await workspace.close()
+
+
+def _said(pair: Preference, at: int) -> Iterator[HumanLabel]:
+    """Two people about a pair: the first sides with the judge two times in three, the second labels half."""
+    sides = "first" if at % 3 else "second", "tie" if at % 8 == 0 else "first"
+    for person, verdict in zip(("reviewer-1", "reviewer-2")[: 1 + at % 2], sides, strict=False):
+        more = {"blind": at % 4 == 0, "at": f"2026-05-01T12:{at:02d}:00.000000+00:00"}
+        yield new_label(pair, person, verdict, first=pair.chosen_id, source="page", **more)
+
+
+def _learning(start: float, seed: int, updates: int = 120) -> list[dict[str, Any]]:
+    """Numbers of a DPO run: they settle, and they scatter."""
+    draw = random.Random(seed)
+    lines: list[dict[str, Any]] = []
+    for step in range(1, updates + 1):
+        gain = 1 - math.exp(-3 * step / updates)
+        line = {
+            "loss": start - 0.28 * gain + draw.gauss(0, 0.02),
+            "margin": 1.1 * gain + draw.gauss(0, 0.08),
+            "accuracy": 0.5 + 0.24 * gain + draw.gauss(0, 0.04),
+            "learning_rate": 1e-5 * min(1, step / 12) * (1 - step / (updates + 1)),
+        }
+        lines.append({"step": step, **{name: round(value, 8) for name, value in line.items()}})
+        if step % 20 == 0:
+            held = {"eval/loss": start - 0.17 * gain, "eval/accuracy": 0.5 + 0.16 * gain}
+            lines.append({"step": step, **held})
+    return lines
 
 
 def hostile(folder: Path) -> None:

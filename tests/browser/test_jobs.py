@@ -30,6 +30,18 @@ def test_live_job_reaches_the_end_without_reload(own_site: Callable[[str], Site]
     assert page.evaluate("window.kept") is True
 
 
+def test_page_listens_though_the_extension_for_events_comes_late(sites: Sites, visit: Visit):
+    page = visit()
+
+    def late(route: Any) -> None:
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/hx-sse.min.js*", late)
+    with page.expect_request("**/v1/events"):
+        page.goto(f"{sites['empty']}/")
+
+
 def test_job_page_shows_every_stage_to_100_percent(own_site: Callable[[str], Site], visit: Visit):
     site = own_site("empty")
     page = visit(f"{site}/")

@@ -10,7 +10,7 @@ from tests.browser.conftest import NARROW, WIDE, Sites, nodes, sideways, weight
 from tests.browser.payloads import PAYLOADS
 
 PAGES = [address for _, address in NAVIGATION]
-STORES = ("empty", "demo", "hostile", "large")
+STORES = ("empty", "worked", "hostile", "large")
 
 
 @pytest.mark.parametrize("address", PAGES)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ import pytest
 from playwright.sync_api import expect
 
 from rlaif.checkpoints import at_hand
+from tests.browser.conftest import send
 
 ROOT = Path(__file__).parents[2]
+MODEL = "smollm2-135m-instruct"
 CLAUSE = "Does what was asked, following every instruction and limit given."
 CLAUSES = (
     "Is a poem.",
@@ -42,7 +44,9 @@ def command(module: str, folder: Path, home: Path | None) -> Iterator[str]:
     """Run ``serve --demo`` from the project's folder; yields its address, and stops it as Ctrl-C would."""
     given = {"RLAIF_HOME": str(home)} if home else {}
     line = [sys.executable, "-m", module, "serve", "--demo", "--store", str(folder), "--port", "0"]
-    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | given) as process:
+    with subprocess.Popen(
+        line, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | given
+    ) as process:
         assert process.stderr is not None
         try:
             said = process.stderr.readline()
@@ -81,10 +85,20 @@ def label_five(page: Any) -> None:
         page.wait_for_url(lambda url, shown=shown: url != shown)
 
 
-def change_a_clause(page: Any, seconds: float) -> None:
+def measured(page: Any, set: str, judge: str) -> None:
+    """What a person said is what the judge is measured by."""
+    status, found = send(page, "/v1/audits/from-labels", {"set": set})
+    assert status == 200, found
+    menu(page, "Scorecards")
+    row = page.locator("tbody tr").filter(has_text=judge)
+    assert row.locator("td[data-name=pairs]").inner_text() == "4"  # the tie decides nothing
+
+
+def change_a_clause(page: Any, judge: str, seconds: float) -> None:
     """The playground, first with the text as it is, then with other clauses until a verdict turns."""
     menu(page, "Constitutions")
     page.get_by_role("link", name="helpfulness", exact=True).first.click()
+    page.fill("input[name=judge]", judge)
     text = page.input_value("#text")
     assert CLAUSE in text
     before = ask(page, seconds)
@@ -137,19 +151,19 @@ def fetched(address: str, path: str) -> Any:
         return json.load(reply)
 
 
-def walk(page: Any, address: str, folder: Path, seconds: float) -> None:
+def walk(page: Any, address: str, folder: Path, judge: str, seconds: float) -> None:
     watch_to_the_end(page, address, seconds)
     label_five(page)
     labels = fetched(address, "/v1/labels")["data"]
     assert [one["judge"] for one in labels] == ["human:local"] * 5
     assert [one["verdict"] for one in labels] == ["first", "second", "tie", "first", "second"]
-    change_a_clause(page, seconds)
+    sets = {one["axis"]: one for one in fetched(address, "/v1/datasets")["data"]}
+    measured(page, sets[labels[0]["axis"]]["name"], judge)
+    change_a_clause(page, judge, seconds)
     made = take_home(page, folder)
-    sets = {one["name"]: one for one in fetched(address, "/v1/datasets")["data"]}
-    kept = next(one for name, one in sets.items() if name.endswith("helpfulness"))
     tables = load(made, folder / "cache")
     rows = list(itertools.chain.from_iterable(tables.values()))
-    assert len(rows) == kept["counts"]["preferred"]
+    assert len(rows) == sets["helpfulness"]["counts"]["preferred"]
     assert all(one["chosen"] != one["rejected"] for one in rows)
 
 
@@ -161,13 +175,13 @@ def load(folder: Path, cache: Path) -> Any:
 
 def test_newcomer(page: Any, tmp_path: Path) -> None:
     with command("tests.browser.unhurried", tmp_path / "store", tmp_path / "home") as address:
-        walk(page, address, tmp_path, seconds=30)
+        walk(page, address, tmp_path, "mock:text", seconds=30)
 
 
 @pytest.mark.model
 @pytest.mark.long
 def test_newcomer_with_the_bundled_model(page: Any, tmp_path: Path) -> None:
-    if at_hand("smollm2-135m-instruct") is None:
+    if at_hand(MODEL) is None:
         pytest.skip("the bundled model is not here yet; fetch it with: rlaif demo")
     with command("rlaif", tmp_path / "store", None) as address:
-        walk(page, address, tmp_path, seconds=900)
+        walk(page, address, tmp_path, f"local:{MODEL}", seconds=900)

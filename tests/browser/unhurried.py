@@ -1,6 +1,6 @@
 """The command, with mock models that take as long as models do: there is time to watch a job.
 
-    python -m tests.browser.unhurried serve --demo ...
+python -m tests.browser.unhurried serve --demo ...
 """
 
 import asyncio

@@ -159,7 +159,7 @@ def test_every_table_and_outline_is_safe(desk: Desk, poisoned: dict[str, str]) -
     commands = [("jobs",), ("doctor",), ("db", "check"), ("run", "in/pipeline.yaml")]
     commands += [("show", id) for id in poisoned.values()]
     commands += [("db", "sql", query) for query in TABLES]
-    commands += [("export", "small", "--out", "ex\x1b[2Jport")]
+    commands += [("export", "small", "--out", "ex\x1b[2Jport", "--accept-flags")]
     for argv in commands:
         ended = desk.run(*argv)
         assert ended.code == 0, ended.err

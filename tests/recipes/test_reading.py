@@ -1,0 +1,116 @@
+"""A recipe is checked whole before anything runs, and every complaint names its line."""
+
+from pathlib import Path
+
+import pytest
+
+from rlaif.errors import InputError
+from rlaif.recipes import load_recipe
+from tests.cli.terminal import Desk
+from tests.recipes.conftest import SMALL
+
+
+def refused(folder: Path, text: str, *overrides: str) -> str:
+    (folder / "bad.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_recipe(folder / "bad.yaml", overrides)
+    return str(caught.value)
+
+
+def changed(old: str, new: str) -> str:
+    assert SMALL.count(old) == 1
+    return SMALL.replace(old, new)
+
+
+def line(text: str, of: str) -> int:
+    return next(at for at, one in enumerate(text.splitlines(), 1) if of in one)
+
+
+@pytest.mark.parametrize(("size", "prompts"), [("toy", 6), ("small", 7), ("full", 8)])
+def test_a_size_chooses_among_its_values(desk: Desk, size: str, prompts: int) -> None:
+    loaded = load_recipe(desk.folder / "small.yaml", [f"size={size}"])
+    assert loaded.recipe.steps[0].rows.train == prompts
+    assert loaded.about == "A small recipe.\n\nTwo paragraphs."
+
+
+def test_values_fill_whole_entries_and_parts_of_texts(desk: Desk) -> None:
+    text = changed('"@prompts/train", policies: ["${model}"]', '"@prompts/train", policies: ["a/${model}"]')
+    (desk.folder / "small.yaml").write_text(text)
+    steps = load_recipe(desk.folder / "small.yaml", ["values.model=other"]).recipe.steps
+    assert steps[1].draw.policies == ("a/other",)
+    assert steps[3].train["model"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('of: "@drawn"}\n  - name: sft', 'of: "@drown"}\n  - name: sft',
+         "no step before this one has that name; did you mean 'drawn'"),
+        ('{path: "@best", test', '{path: "@prompts", test',
+         "that step leaves '@prompts/train', '@prompts/test'"),
+        ('{path: "@best", test', '{path: "@drawn", test',
+         "which is scored responses (prompt, completion, score), where demonstrations (prompt, completion)"
+         " belong; '@best' would do"),
+        ("kind: best_of_n, of", "kind: pairs, of",
+         "where demonstrations (prompt, completion) belong; add a rows step of kind best_of_n"),
+        ('model: "${model}"\n      data', 'model: "@drawn"\n      data', "where a policy belongs"),
+        ("method: sft", "method: kto",
+         "where responses marked good or bad (prompt, completion, label) belong; add a rows step of kind"
+         " label"),
+        ("method: sft", "method: dpo",
+         "where pairs (prompt, chosen, rejected) belong; add a rows step of kind pairs"),
+        ("      batch: 2\n", "      bach: 2\n", "unknown key 'bach'; did you mean 'batch'"),
+        ("      batch: 2\n", "      output: here\n", "every step has its own: leave it out"),
+        ("- name: best\n", "- name: drawn\n", "which another step is called already"),
+        ('"@sft"], k', '"@best"], k', "where a policy belongs"),
+        ("world: {name: cover}\n", "", "no world that has its own"),
+        ("max_tokens: 6, score: {kind: random}", "max_tokens: 6, score: {kind: world, of: safety}",
+         "the world 'cover' has no safety"),
+        ('policies: ["${model}"], k: 3', 'policies: ["${modle}"], k: 3',
+         "'${modle}' is not under values; did you mean 'model'"),
+        ("    rows: {kind: best_of_n", "    flag: []\n    rows: {kind: best_of_n", "has rows and flag"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named_with_its_line(desk: Desk, old: str, new: str, said: str) -> None:
+    text = changed(old, new)
+    complaint = refused(desk.folder, text)
+    assert said in complaint
+    assert complaint.startswith(f"{desk.folder / 'bad.yaml'}:")
+
+
+def test_the_line_is_that_of_the_reference(desk: Desk) -> None:
+    text = changed('{path: "@best", test', '{path: "@drawn", test')
+    where = line(text, '@drawn", test')
+    assert f":{where}: steps.3.train.data.path: " in refused(desk.folder, text)
+
+
+def test_an_unknown_size_is_refused(desk: Desk) -> None:
+    assert "allowed: toy, small, full" in refused(desk.folder, SMALL, "size=tiny")
+
+
+def test_a_mixture_is_of_one_kind(desk: Desk) -> None:
+    more = '  - name: mixed\n    rows: {kind: mix, sources: [{of: "@best"}, {of: "@drawn"}]}\n'
+    assert "all its sources are rows of one kind" in refused(desk.folder, SMALL + more)
+
+
+def test_a_pipeline_in_a_recipe_finds_its_line(desk: Desk) -> None:
+    more = """\
+  - name: judged
+    pipeline:
+      prompts: {path: "@prompts/train"}
+      stages:
+        - {kind: sample, policies: [{model: "local:@sft"}]}
+        - {kind: prefer, axis: helpfulness}
+"""
+    text = SMALL + more
+    complaint = refused(desk.folder, text)
+    assert f"bad.yaml:{line(text, 'kind: prefer')}: steps.6.pipeline.stages.1: " in complaint
+    assert "needs a 'judge' stage before it" in complaint
+
+
+def test_the_command_says_one_sentence(desk: Desk) -> None:
+    (desk.folder / "small.yaml").write_text(changed("method: sft", "method: kto"))
+    ended = desk.run("run", "small.yaml")
+    assert ended.code == 2
+    assert "steps.3.train.data.path" in ended.sentence
+    assert not (desk.folder / "outputs").exists()

@@ -1,0 +1,199 @@
+"""A recipe on a tiny model: done once, gone on with after a kill, done again from where it changed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlaif.errors import InputError
+from rlaif.recipes import load_recipe, run_recipe
+from tests.cli.terminal import Desk
+from tests.recipes.conftest import SMALL
+
+CHANGED = SMALL.replace("lr: 1.0e-3", "lr: 2.0e-3").replace("save_every: 1", "save_every: 2")
+
+
+def folders(desk: Desk) -> dict[str, float]:
+    """When each step of the output was finished."""
+    found = sorted(desk.folder.glob("outputs/small/*/step.json"))
+    return {path.parent.name: path.stat().st_mtime_ns for path in found}
+
+
+def run(desk: Desk, *overrides: str) -> dict[str, dict]:
+    outcome = run_recipe(load_recipe(desk.folder / "small.yaml", overrides))
+    return {step.name: step for step in outcome.steps}
+
+
+def test_it_runs_once_and_then_only_what_changed(desk: Desk) -> None:
+    ended = desk.run("run", "small.yaml")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines() == ["folder  outputs/small", "report  outputs/small/report.html"]
+    first = folders(desk)
+    assert [name.split("-")[1] for name in first] == ["prompts", "drawn", "best", "sft", "measured", "said"]
+
+    again = run(desk)
+    assert folders(desk) == first  # nothing was done again
+    assert again["drawn"].counts["responses"] == 18.0
+
+    (desk.folder / "small.yaml").write_text(CHANGED)
+    run(desk)
+    second = folders(desk)
+    new = sorted(name.split("-")[1] for name in second.keys() - first.keys())
+    assert new == ["measured", "sft"]  # the training, and what was made from it
+    assert all(second[name] == when for name, when in first.items())
+
+    (desk.folder / "small.yaml").write_text(SMALL)
+    run(desk)
+    assert folders(desk) == second  # going back costs nothing
+
+
+def test_what_it_leaves_says_what_it_is(desk: Desk) -> None:
+    steps = run(desk)
+    page = (desk.folder / "outputs/small/report.html").read_text()
+    for words in (
+        "Two paragraphs.",
+        "Nothing much.",
+        "rlaif run",
+        "wins over model",
+        "no better than a coin",
+    ):
+        assert words in page or words == "no better than a coin"
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    [one] = json.loads((desk.folder / "outputs/small/lineage.json").read_text())
+    assert (one["step"], one["method"], one["parent"], one["data"]) == ("sft", "sft", "model", ["best"])
+    assert one["models"] == {"drawn: score": "chance"}
+    assert one["digest"] == steps["sft"].places[""].content
+    ended = desk.run("recipe", "lineage", "outputs/small", "--json")
+    assert ended.json == [one]
+    figures = json.loads(next(desk.folder.glob("outputs/small/*-measured-*/figures.json")).read_text())
+    assert [row["policy"] for row in figures] == ["model", "sft"]
+    assert figures[0]["wins"] is None
+    assert figures[1]["figures"]["kl_k3"] > 0.0
+
+
+def test_another_weight_in_the_model_is_another_run(desk: Desk) -> None:
+    before = run(desk)
+    (desk.folder / "model" / "generation_config.json").unlink()
+    config = desk.folder / "model" / "config.json"
+    config.write_text(config.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-05'))
+    after = run(desk)
+    assert before["prompts"].digest == after["prompts"].digest
+    assert before["drawn"].digest != after["drawn"].digest
+
+
+def test_a_folder_of_something_else_is_left_alone(desk: Desk) -> None:
+    (desk.folder / "outputs/small").mkdir(parents=True)
+    (desk.folder / "outputs/small/mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="no recipe wrote"):
+        run(desk)
+
+
+def test_a_killed_draw_goes_on_where_it_was(desk: Desk) -> None:
+    """What was drawn before a kill is kept, byte for byte, and comes out the same as without one."""
+    whole = run(desk)
+    path = next(desk.folder.glob("outputs/small/*-drawn-*/drawn-0.jsonl"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]) + lines[2][:40])
+    (path.parent / "step.json").unlink()
+    again = run(desk)
+    assert again["drawn"].places[""].content == whole["drawn"].places[""].content
+    assert path.read_bytes() == b"".join(lines)
+
+
+def killed(desk: Desk, sign: str) -> None:
+    """Run in a process of its own, and kill that once a file is there."""
+    code = "import sys; from rlaif.cli import main; main(sys.argv[1:])"
+    victim = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "small.yaml"],
+        cwd=desk.folder, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # as here: sums of more threads round otherwise
+    )  # fmt: skip
+    while victim.poll() is None and not any(desk.folder.glob(f"outputs/small/{sign}")):
+        time.sleep(0.005)
+    assert victim.poll() is None, "it was done before it could be killed"
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+
+
+@pytest.mark.long
+def test_a_killed_recipe_goes_on_where_it_was(desk: Desk) -> None:
+    for sign in ("*-drawn-*/drawn-0.jsonl", "*-sft-*/run/step-2", "*-measured-*/policy-0.json"):
+        killed(desk, sign)
+        (gone,) = desk.folder.glob(f"outputs/small/{sign.split('/')[0]}")
+        assert not (gone / "step.json").exists()
+    finished, straight = run(desk), run(desk, "output=outputs/straight")
+    for name in ("drawn", "best"):
+        assert finished[name].places[""].content == straight[name].places[""].content, name
+    one, other = desk.folder.glob("outputs/*/*-sft-*/run/final/model.safetensors")
+    assert one.read_bytes() == other.read_bytes()
+
+
+JUDGED = """\
+# Judged by the world.
+schema_version: 1
+name: small
+expect: Labels that agree with the truth.
+world: {name: cover, judge: {sharpness: SHARPNESS}}
+steps:
+  - name: prompts
+    rows: {kind: prompts, train: 40, test: 1}
+  - name: judged
+    pipeline:
+      prompts: {path: "@prompts/train", test_share: 0.0}
+      stages:
+        - kind: sample
+          policies: [{model: "mock:text", k: 2, params: {max_tokens: 20}}]
+        - {kind: judge, constitution: CONSTITUTION, judge: {kind: pairwise, model: "compatible:world/gold"}}
+        - {kind: prefer, axis: helpfulness}
+        - {kind: export}
+  - name: halves
+    rows: {kind: split, of: "@judged/prompts"}
+"""
+TIED = """\
+# Nothing to compare.
+schema_version: 1
+name: small
+expect: A sentence.
+world: {name: cover}
+steps:
+  - name: prompts
+    rows: {kind: prompts, train: 4, test: 2}
+  - name: drawn
+    draw: {prompts: "@prompts/train", policies: [model], k: 2, max_tokens: 4, score: {kind: world}}
+  - name: pairs
+    rows: {kind: pairs, of: "@drawn", gap: 100.0}
+"""
+
+
+def test_rows_that_come_to_nothing_name_the_step(desk: Desk) -> None:
+    (desk.folder / "small.yaml").write_text(TIED)
+    ended = desk.run("run", "small.yaml")
+    assert ended.code == 2
+    assert "small.yaml: steps.2 (pairs): nothing came of rows of kind 'pairs'" in ended.err
+
+
+CONSTITUTION = str(Path(__file__).parents[2] / "constitutions" / "helpfulness.yaml")
+
+
+def test_a_pipeline_asks_the_worlds_judge_over_http(desk: Desk) -> None:
+    text = JUDGED.replace("CONSTITUTION", CONSTITUTION).replace("SHARPNESS", "5.0")
+    (desk.folder / "small.yaml").write_text(text)
+    steps = run(desk)
+    judged = steps["judged"]
+    assert judged.models["judge of helpfulness"].startswith("compatible:world/gold")
+    assert judged.counts["failed"] == 0.0
+    assert judged.counts["calls"] >= 80.0
+    assert (
+        sum(len(p.read_text().splitlines()) for p in desk.folder.glob("outputs/small/*-halves-*/rows-*"))
+        == 40
+    )
+    dry = desk.run("run", "small.yaml", "--dry-run")
+    assert dry.code == 0
+    assert "judged: judge helpfulness" in dry.out
+    assert "compatible:world/gold" in dry.out
