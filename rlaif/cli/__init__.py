@@ -24,6 +24,7 @@ from rlaif.cli import (
     keys,
     lab,
     make,
+    recipe,
     report,
     review,
     serve,
@@ -53,6 +54,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(review.app, name="review")
 app.add_typer(keys.app, name="keys")
 app.add_typer(lab.app, name="lab")
+app.add_typer(recipe.app, name="recipe")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -53,17 +53,24 @@ def run(
     allow_unpriced: Unpriced = False,
     as_json: Json = False,
 ) -> None:
-    """Run a pipeline; running it again continues where it stopped."""
+    """Run a pipeline or a recipe; running it again continues where it stopped."""
+    from rlaif.cli import recipe
     from rlaif.pipeline import Options, load_pipeline, quote
+    from rlaif.recipes.reading import is_recipe
     from rlaif.settings import Settings
+
+    if is_recipe(pipeline):
+        asked = recipe.Asked(budget, yes=yes, dry_run=dry_run, allow_unpriced=allow_unpriced)
+        recipe.run(pipeline, overrides or [], asked, as_json)
+        return
 
     loaded = load_pipeline(pipeline, overrides or [])
     if dry_run or not (yes or budget is not None):
         lines = quote(loaded, Settings.load(), allow_unpriced=allow_unpriced)
         if dry_run:
-            _print_quote(lines, as_json)
+            print_quote(lines, as_json)
             return
-        _confirm(lines)
+        confirm(lines)
     _execute(loaded, Options(budget=budget, allow_unpriced=allow_unpriced), as_json)
 
 
@@ -90,7 +97,8 @@ def resume(
     _execute(loaded, options, as_json)
 
 
-def _print_quote(lines: list[Line], as_json: bool) -> None:
+def print_quote(lines: list[Line], as_json: bool) -> None:
+    """Print what calls may cost, a line a stage and model."""
     if as_json:
         console.emit_json({"calls": sum(one.calls for one in lines), "lines": lines})
         return
@@ -127,7 +135,7 @@ def _total(lines: list[Line]) -> str:
     return f"{_calls(lines)} calls, at most ${sum(one.usd or 0.0 for one in lines):,.4f}{unknown}"
 
 
-def _confirm(lines: list[Line]) -> None:
+def confirm(lines: list[Line]) -> None:
     """Ask a person before spending; a script has to say ``--yes`` or ``--budget``."""
     if all(one.usd == 0.0 for one in lines):
         return

@@ -1,0 +1,99 @@
+"""Recipes on the command line: what ``rlaif run`` does with one, and ``rlaif recipe``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlaif.cli import console
+from rlaif.cli.make import Json, confirm, print_quote
+from rlaif.cli.progress import Bars
+
+if TYPE_CHECKING:
+    from rlaif.recipes import Done, Loaded, Outcome
+
+app = typer.Typer(help="What recipes made.", no_args_is_help=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was said about money."""
+
+    budget: float | None
+    yes: bool
+    dry_run: bool
+    allow_unpriced: bool
+
+
+def run(path: Path, overrides: Sequence[str], asked: Asked, as_json: bool) -> None:
+    """Run a recipe, or go on with it; or say what its calls may cost."""
+    from rlaif.recipes import Money, load_recipe, run_recipe
+
+    loaded = load_recipe(path, overrides)
+    if asked.dry_run or not (asked.yes or asked.budget is not None):
+        _quote(loaded, asked, as_json)
+        if asked.dry_run:
+            return
+    money = Money(asked.budget, agreed=asked.yes, allow_unpriced=asked.allow_unpriced)
+    with Bars(quiet=as_json) as bars:
+        outcome = run_recipe(loaded, money=money, listener=bars, told=None if as_json else _told)
+    if as_json:
+        console.emit_json(outcome)
+    else:
+        _tell(outcome)
+
+
+@app.command()
+def lineage(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a recipe.")],
+    step: Annotated[str | None, typer.Option("--step", help="Only the checkpoint of this step.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say of every checkpoint what it was made from: parent, data, judges and constitutions."""
+    from rlaif.recipes.lineage import read
+
+    found = [one for one in read(folder) if step in (None, one.step)]
+    if as_json:
+        console.emit_json(found)
+        return
+    for one in found:
+        console.outline({one.step: one.model_dump(mode="json", exclude={"step"})})
+
+
+def _quote(loaded: Loaded, asked: Asked, as_json: bool) -> None:
+    """Print what the calls may cost, or ask a person before spending."""
+    from rlaif.recipes import quote_recipe
+    from rlaif.settings import Settings
+
+    quoted = quote_recipe(loaded, Settings.load(), allow_unpriced=asked.allow_unpriced)
+    if not asked.dry_run:
+        confirm(quoted.lines)
+        return
+    print_quote(quoted.lines, as_json)
+    if quoted.unknown:
+        console.say(
+            f"not counted, for their prompts or rounds are still to come: {', '.join(quoted.unknown)}"
+        )
+
+
+def _told(name: str, done: Done | None) -> None:
+    if done is None:
+        console.say(f"step {name} ...")
+        return
+    counts = ", ".join(f"{title} {value:.4g}" for title, value in list(done.counts.items())[:4])
+    console.say(f"step {name}: {done.work}, {done.seconds:.1f} s" + (f" ({counts})" if counts else ""))
+
+
+def _tell(outcome: Outcome) -> None:
+    """End by naming what was made and what has to be said about it."""
+    for said in outcome.raised:
+        console.say(f"flag: {said}")
+    for step in outcome.steps:
+        for notice in step.notices:
+            console.say(f"{step.name}: {notice}")
+    console.emit(f"folder  {outcome.folder}")
+    console.emit(f"report  {outcome.report}")

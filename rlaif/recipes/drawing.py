@@ -1,0 +1,114 @@
+"""Responses of policies: drawn prompt by prompt, scored, and kept as they come.
+
+Owns the draw of a step and its going on after a kill. Leaves decoding to ``training.rollouts`` and numbers to
+``scores``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from rlaif.checkpoints import Checkpoint, load
+from rlaif.generation import Engine, Limits
+from rlaif.recipes.config import Drawing
+from rlaif.recipes.desk import Desk, label
+from rlaif.recipes.folder import put_rows
+from rlaif.recipes.rows import Column, Row, prompts
+from rlaif.recipes.scores import PART_TOKENS, Source, of_rollouts, source
+from rlaif.records import Message
+from rlaif.training.config import DataConfig
+from rlaif.training.data import Asked, read_prompts
+from rlaif.training.encoding import Text
+from rlaif.training.rollouts import Draw, Rollout, draw
+
+_AT_ONCE: Final = 8
+"""Prompts drawn for before what was drawn is written."""
+
+
+def drawn(drawing: Drawing, name: str, desk: Desk, folder: Path) -> tuple[Path, dict[str, float]]:
+    """Draw and score all responses of a step, or go on with it.
+
+    Returns:
+        The file of responses, and what they came to.
+
+    Raises:
+        InputError: a model or the prompts cannot be used.
+    """
+    asked = put_rows(folder / "prompts.jsonl", prompts(desk.rows(drawing.prompts)))
+    how = Draw(samples=drawing.k, temperature=drawing.temperature, max_tokens=drawing.max_tokens)
+    rows: list[Row] = []
+    for at, policy in enumerate(drawing.policies):
+        path = folder / f"drawn-{at}.jsonl"
+        seed = f"{desk.recipe.seed}:{name}:{at}"
+        by = source(drawing.score, desk)
+        for some in _kept(path, desk.model(policy), asked, (how, seed, by)):
+            rows += [{**row, "policy": label(policy)} for row in some]
+    return put_rows(folder / "responses.jsonl", rows), _counts(rows)
+
+
+def opened(model: str, path: Path, how: Draw) -> tuple[Checkpoint, Engine, Sequence[Asked]]:
+    """Load a policy and the prompts it is to answer, all of them."""
+    checkpoint = load(model)
+    engine = Engine(checkpoint, Limits(rows=max(1, PART_TOKENS // how.max_tokens)))
+    return (
+        checkpoint,
+        engine,
+        read_prompts(DataConfig(path=str(path), test_share=0.0), checkpoint.tokenizer).train,
+    )
+
+
+def as_rows(one: Rollout) -> list[Row]:
+    """Return what was drawn to one prompt."""
+    lengths = [len(ids) for ids in one.group.responses]
+    return [
+        {"prompt": column(one.asked.text), "completion": text, "tokens": tokens, "cut": cut}
+        for text, tokens, cut in zip(one.texts, lengths, one.cut, strict=True)
+    ]
+
+
+def column(prompt: Text) -> Column:
+    """Return a prompt as a column holds it."""
+    return prompt if isinstance(prompt, str) else [_turn(one) for one in prompt]
+
+
+def _turn(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": message.content}
+
+
+def _kept(path: Path, model: str, asked: Path, how: tuple[Draw, str, Source]) -> Iterator[list[Row]]:
+    """Yield each prompt's rows, those that are in the file already first; the others are drawn."""
+    known = _lines(path)
+    yield from known
+    wanted, seed, by = how
+    checkpoint, engine, places = opened(model, asked, wanted)
+    with path.open("a") as file:
+        for first in range(len(known), len(places), _AT_ONCE):
+            some = range(first, min(first + _AT_ONCE, len(places)))
+            found = draw(engine, places, wanted, seed, some)
+            for one, scores in zip(found, of_rollouts(by, checkpoint, found), strict=True):
+                rows = [{**row, "score": score} for row, score in zip(as_rows(one), scores, strict=True)]
+                file.write(json.dumps(rows) + "\n")
+                yield rows
+            file.flush()
+
+
+def _lines(path: Path) -> list[list[Row]]:
+    """Whole lines of a file that may be cut; what is cut is taken off it."""
+    if not path.is_file():
+        return []
+    whole = path.read_text().split("\n")[:-1]
+    path.write_text("".join(f"{line}\n" for line in whole))
+    return [json.loads(line) for line in whole]
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, float]:
+    scores = [row["score"] for row in rows if row["score"] is not None]
+    return {
+        "responses": float(len(rows)),
+        "unscored": float(len(rows) - len(scores)),
+        "mean score": sum(scores) / len(scores) if scores else 0.0,
+        "cut": sum(row["cut"] for row in rows) / max(len(rows), 1),
+    }

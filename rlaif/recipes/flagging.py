@@ -1,0 +1,93 @@
+"""What a recipe has to say of itself: revisions that revise nothing, scores and labels that know nothing.
+
+Owns the conditions as pure functions of rows and scores. Leaves reading and scoring to ``making``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlaif.audits.bootstrap import wilson
+from rlaif.recipes.folder import Raised
+from rlaif.recipes.rows import by_prompt
+
+_FEWEST = 8
+"""Rows below which nothing is said but that there are too few."""
+
+
+def identical(rows: Sequence[Mapping[str, Any]], most: float) -> Raised:
+    """Tell whether revisions repeat what they revise.
+
+    Args:
+        rows: revisions, with a column ``identical``.
+        most: share that may.
+    """
+    share = sum(bool(row.get("identical")) for row in rows) / max(len(rows), 1)
+    said = f"{share:.0%} of {len(rows)} revisions repeat what they were to revise"
+    if share > most:
+        said += ": this model criticises without changing anything, and training on it teaches nothing"
+    return Raised(title="revisions that change nothing", said=said, raised=share > most)
+
+
+def blind_scores(rows: Sequence[Mapping[str, Any]], truth: Sequence[float | None], title: str) -> Raised:
+    """Tell whether scores of responses to one prompt have anything to do with the truth.
+
+    Scores and truth are compared within prompts, where all that trainers learn from is; prompts count as the
+    independent units of the standard error.
+
+    Args:
+        rows: scored responses.
+        truth: of each; None where there is none.
+        title: what scored them.
+    """
+    known = [
+        {**row, "truth": value}
+        for row, value in zip(rows, truth, strict=True)
+        if value is not None and row.get("score") is not None
+    ]
+    agreed = [one for some in by_prompt(known).values() for one in _agreements(some)]
+    return _said(f"scores of {title}", agreed, "orders two responses as the truth does")
+
+
+def blind_labels(better: Sequence[float | None], worse: Sequence[float | None]) -> Raised:
+    """Tell whether labels of pairs agree with the truth more than a coin would.
+
+    Args:
+        better: truth of the chosen responses.
+        worse: truth of the rejected ones.
+    """
+    agreed = [
+        float(one > other)
+        for one, other in zip(better, worse, strict=True)
+        if one is not None and other is not None and one != other
+    ]
+    return _said("labels of pairs", agreed, "prefers what the truth prefers")
+
+
+def _agreements(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Whether the score orders neighbours as the truth does; every response is in one comparison at most, and
+    equal scores count half."""
+    found = []
+    for at in range(0, len(rows) - 1, 2):
+        gap = rows[at]["score"] - rows[at + 1]["score"]
+        true = rows[at]["truth"] - rows[at + 1]["truth"]
+        if true != 0.0:
+            found.append(0.5 if gap == 0.0 else float((gap > 0.0) == (true > 0.0)))
+    return found
+
+
+def _said(title: str, agreed: Sequence[float], what: str) -> Raised:
+    between = wilson(sum(agreed), len(agreed))
+    if between is None or len(agreed) < _FEWEST:
+        said = f"{len(agreed)} comparisons are too few to tell; take a larger size"
+        return Raised(title=title, said=said, raised=False)
+    low, high = between
+    share = sum(agreed) / len(agreed)
+    said = f"it {what} in {share:.0%} of {len(agreed)} comparisons (95 %: {low:.0%} to {high:.0%})"
+    if high < 0.5:
+        return Raised(title=title, said=f"{said}: it runs against the truth, and what is trained on it will"
+                      " get worse", raised=True)  # fmt: skip
+    if low <= 0.5:
+        return Raised(title=title, said=f"{said}: no better than a coin", raised=True)
+    return Raised(title=title, said=said, raised=False)

@@ -1,0 +1,219 @@
+"""What each kind of step does, and what it leaves.
+
+Owns the hand-over to the packages that do the work. Leaves rows to ``transforming`` and the order of steps to
+``running``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rlaif.checkpoints import Lineage, read_lineage
+from rlaif.errors import InputError
+from rlaif.iterations import iterate, load_iteration
+from rlaif.lab.gold_judge import GoldJudge, listening
+from rlaif.lab.scoring import ByText
+from rlaif.pipeline import Loaded, Options, Outcome, load_pipeline, quote
+from rlaif.pipeline import run as run_pipeline
+from rlaif.recipes.bodies import body_of, completed, training, written
+from rlaif.recipes.config import BlindLabels, BlindScore, Body, Condition, SameRevisions, Step
+from rlaif.recipes.desk import Desk, counted
+from rlaif.recipes.drawing import drawn
+from rlaif.recipes.flagging import blind_labels, blind_scores, identical
+from rlaif.recipes.folder import Raised, put_rows
+from rlaif.recipes.leaving import references
+from rlaif.recipes.measuring import measured
+from rlaif.recipes.scores import of_rows, source, titled
+from rlaif.recipes.transforming import transformed
+from rlaif.settings import Server, Settings
+from rlaif.training import methods, ppo
+from rlaif.training.ppo import PpoConfig
+
+
+@dataclass(slots=True)
+class Left:
+    """What a step left, before its digests are taken."""
+
+    places: dict[str, tuple[Path, str | None]] = field(default_factory=dict)
+    """Path and table of an export, by name."""
+    counts: dict[str, float] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    raised: tuple[Raised, ...] = ()
+    models: dict[str, str] = field(default_factory=dict)
+    spent: float = 0.0
+
+
+def make(step: Step, desk: Desk, folder: Path) -> Left:
+    """Do what a step says, or go on with it, in its folder.
+
+    Raises:
+        RlaifError: as the package that does it.
+    """
+    by_work: Mapping[str, Callable[[Step, Desk, Path], Left]] = {
+        "rows": _rows, "draw": _draw, "measure": _measure, "flag": _flag, "train": _train,
+        "pipeline": _pipeline, "iterate": _iterate,
+    }  # fmt: skip
+    return by_work[step.work](step, desk, folder)
+
+
+def _rows(step: Step, desk: Desk, folder: Path) -> Left:
+    assert step.rows is not None
+    tables = transformed(step.rows, desk)
+    left = Left()
+    for name, rows in tables.items():
+        # A file called train or test would be taken for a side of a split by its name.
+        left.places[name] = (put_rows(folder / f"rows-{name or 'all'}.jsonl", rows), None)
+    left.counts = counted({name or "rows": len(rows) for name, rows in tables.items()})
+    return left
+
+
+def _draw(step: Step, desk: Desk, folder: Path) -> Left:
+    assert step.draw is not None
+    path, counts = drawn(step.draw, step.name, desk, folder)
+    return Left({"": (path, None)}, counts, models={"score": titled(step.draw.score)})
+
+
+def _measure(step: Step, desk: Desk, folder: Path) -> Left:
+    assert step.measure is not None
+    every, told = measured(step.measure, desk, folder)
+    return Left(
+        {"": (folder / "figures.json", None)},
+        {"policies": float(len(every)), "responses": float(sum(one.figures.responses for one in every))},
+        told,
+        models={"gold": titled(step.measure.gold)},
+    )
+
+
+def _flag(step: Step, desk: Desk, folder: Path) -> Left:
+    assert step.flag is not None
+    raised = tuple(_condition(one, desk) for one in step.flag)
+    path = put_rows(folder / "flags.jsonl", [one.model_dump(mode="json") for one in raised])
+    return Left({"": (path, None)}, {"raised": float(sum(one.raised for one in raised))}, raised=raised)
+
+
+def _condition(condition: Condition, desk: Desk) -> Raised:
+    rows = desk.read(condition.of)
+    match condition:
+        case SameRevisions():
+            return identical(rows, condition.most)
+        case BlindScore():
+            return blind_scores(rows, of_rows(source(condition.against, desk), rows), condition.of)
+        case BlindLabels():
+            truth = source(condition.against, desk)
+            better, worse = (of_rows(truth, rows, column) for column in ("chosen", "rejected"))
+            found = blind_labels(better, worse)
+            return found.model_copy(update={"title": f"labels of {condition.of}"})
+
+
+def _train(step: Step, desk: Desk, folder: Path) -> Left:
+    body = desk.resolved(body_of(step))
+    assert isinstance(body, dict)
+    config = training(body, step, desk.recipe, folder / "run")
+    final = Path(config.output) / "final"
+    lineage = read_lineage(final) if final.is_dir() else None
+    if lineage is None:
+        for one in references(step):
+            if one.loc[-1] == "path":
+                desk.expect(one)
+        if isinstance(config, PpoConfig) and step.reward is not None:
+            score = source(step.reward, desk)
+            if isinstance(score, ByText):
+                ppo.train(config, score=score, resume=True, watch=desk.watch)
+            else:
+                methods.train(config.model_copy(update={"reward": score}), resume=True, watch=desk.watch)
+        else:
+            methods.train(config, resume=True, watch=desk.watch)
+        lineage = read_lineage(final)
+    models = {"reward": titled(step.reward)} if step.reward is not None else {}
+    return Left({"": (final, None)}, _numbers(lineage), models=models)
+
+
+def _numbers(lineage: Lineage | None) -> dict[str, float]:
+    """The numbers of a training run worth a column."""
+    if lineage is None:
+        return {}
+    return {"updates": float(lineage.steps), "skipped": float(lineage.skipped), **lineage.metrics}
+
+
+def _pipeline(step: Step, desk: Desk, folder: Path) -> Left:
+    path = written(folder / f"{step.name}.yaml", ready(body_of(step), step, desk))
+    outcome, judges = asyncio.run(_run(path, folder / "out", desk))
+    desk.money.spent += outcome.spent
+    export = outcome.files.get("export")
+    if export is None:
+        raise InputError(f"the pipeline {step.name!r} wrote no export; add a stage of kind export at its end")
+    tables = [one.name for one in sorted(export.iterdir()) if one.is_dir()]
+    counts = {
+        f"{name.rpartition('/')[2]} {fate}": float(count)
+        for name, some in outcome.sets.items()
+        for fate, count in some.items()
+        if count
+    }
+    counts |= {"calls": float(outcome.calls + outcome.cached), "failed": float(outcome.failed)}
+    return Left({one: (export, one) for one in tables}, counts, models=judges, spent=outcome.spent)
+
+
+def ready(body: Body, step: Step, desk: Desk) -> Body:
+    """Return the body of a pipeline or an iteration as a file that stands alone, wherever it lies."""
+    found = desk.resolved(completed(body, step, desk.recipe, desk.home))
+    assert isinstance(found, dict)
+    prompts = found.get("prompts")
+    assert isinstance(prompts, dict)  # checked when the recipe was read
+    found["prompts"] = {**prompts, "path": str(Path(str(prompts["path"])).resolve())}
+    return found
+
+
+async def _run(path: Path, folder: Path, desk: Desk) -> tuple[Outcome, dict[str, str]]:
+    """Run a pipeline beside the world's judge, where there is a world."""
+    loaded, settings = load_pipeline(path), Settings.load()
+    judges = {f"judge of {context.axis}": f"{mode.name}, constitution {context.constitution[:12]}"
+              for _, mode, context in loaded.judges}  # fmt: skip
+    options = Options(desk.money.left, desk.money.allow_unpriced, folder)
+    if desk.recipe.world is None or desk.world is None:
+        _agreed(loaded, settings, desk)
+        return await run_pipeline(loaded, options, settings, desk.listener), judges
+    judge = GoldJudge(desk.world, desk.recipe.world.judge, desk.recipe.seed)
+    async with listening(judge) as address:
+        beside = with_world(settings, address)
+        _agreed(loaded, beside, desk)
+        return await run_pipeline(loaded, options, beside, desk.listener), judges
+
+
+def with_world(settings: Settings, address: str) -> Settings:
+    """Return settings that know where the world's judge is asked."""
+    server = Server(base_url=address, input_price=0.0, output_price=0.0)
+    return settings.model_copy(update={"compatible": {**settings.compatible, "world": server}})
+
+
+def _agreed(loaded: Loaded, settings: Settings, desk: Desk) -> None:
+    lines = quote(loaded, settings, allow_unpriced=desk.money.allow_unpriced)
+    most = sum(one.usd or 0.0 for one in lines)
+    if most and desk.money.budget is None and not desk.money.agreed:
+        raise InputError(
+            f"the calls of {loaded.pipeline.name!r} may cost up to ${most:,.4f}; say what all may cost with"
+            " --budget USD, or agree with --yes"
+        )
+
+
+def _iterate(step: Step, desk: Desk, folder: Path) -> Left:
+    body = ready(body_of(step), step, desk)
+    path = written(folder / f"{step.name}.yaml", body | {"output": str(folder / "rounds")})
+    loaded = load_iteration(path)
+    chosen = None if step.reward is None else source(step.reward, desk)
+    if chosen is not None and not isinstance(chosen, ByText):
+        loaded = replace(loaded, config=loaded.config.model_copy(update={"reward": chosen}))
+    gold = None if desk.world is None else ByText(f"gold {desk.world.name}", desk.world.gold)
+    outcome = iterate(
+        loaded, resume=True, budget=desk.money.left, listener=desk.listener, watch=desk.watch, gold=gold,
+        score=chosen if isinstance(chosen, ByText) else None,
+    )  # fmt: skip
+    spent = sum(row.spent for row in outcome.rows)
+    desk.money.spent += spent
+    counts = {f"round {row.round} {name}": value for row in outcome.rows for name, value in row.numbers()
+              if name in ("proxy", "gold", "kl", "tokens", "data/pairs")}  # fmt: skip
+    told = tuple(f"round {row.round}: {said}" for row in outcome.rows for said in row.notices)
+    models = {} if step.reward is None else {"chosen by": titled(step.reward)}
+    return Left({"": (Path(outcome.policy), None)}, counts, told, models=models, spent=spent)

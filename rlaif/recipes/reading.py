@@ -1,0 +1,155 @@
+"""Reads a recipe and checks all of it before anything runs.
+
+Owns the order of the checks. Leaves sizes and values to ``settling``, references to ``leaving`` and the
+bodies of steps to ``bodies``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from rlaif.complaints import Loc, dotted
+from rlaif.errors import InputError
+from rlaif.recipes.bodies import checked
+from rlaif.recipes.config import Recipe, Step
+from rlaif.recipes.leaving import Known, left_by, references, wanted
+from rlaif.recipes.settling import settle
+from rlaif.recipes.transforms import Prompts, Ranked, Rescored, Written
+from rlaif.recipes.worth import OfWorld
+from rlaif.yamlfile import YamlFile, apply_overrides, read_yaml, validate
+
+WORLD: str = "compatible:world/"
+"""How models of the recipe's world are called; there is one, ``gold``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A recipe file, read and checked."""
+
+    recipe: Recipe
+    path: Path
+    overrides: tuple[str, ...]
+    about: str
+    """The comment the file opens with."""
+    known: Known
+    """What every step leaves."""
+
+    @property
+    def output(self) -> Path:
+        """The output folder."""
+        return Path(self.recipe.output or f"outputs/{self.recipe.name}")
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with it."""
+        return " ".join(("rlaif run", str(self.path), *self.overrides))
+
+
+def is_recipe(path: Path) -> bool:
+    """Tell whether a file is a recipe: it has ``steps`` where a pipeline has ``stages``.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return "steps" in read_yaml(path).data
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
+    """Read, override, settle and check a recipe, every step and every reference of it.
+
+    Args:
+        path: the YAML file.
+        overrides: ``dotted.key=value`` strings, checked by the same schema.
+
+    Raises:
+        InputError: with file, line and field.
+    """
+    read = read_yaml(path)
+    file = settle(read, apply_overrides(read.data, overrides))
+    recipe = validate(Recipe, file)
+    known = Known()
+    for at, step in enumerate(recipe.steps):
+        _check(step, at, recipe, file, known)
+    return Loaded(recipe, Path(path), tuple(overrides), opening(Path(path).read_text("utf-8")), known)
+
+
+def opening(text: str) -> str:
+    """Return the comment a file opens with, without its marks."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        found.append(line.removeprefix("#").removeprefix(" "))
+    return "\n".join(found)
+
+
+def _check(step: Step, at: int, recipe: Recipe, file: YamlFile, known: Known) -> None:
+    """Check one step against those before it, and remember what it leaves."""
+    place: Loc = ("steps", at)
+    if step.name in known.steps:
+        raise _refused(file, (*place, "name"), f"found {step.name!r}, which another step is called already")
+    for one in references(step):
+        try:
+            known.kind(one, wanted(step, one))
+        except ValueError as error:
+            raise _refused(file, (*place, *one.loc), str(error)) from None
+    for loc, complaint in _worldly(step, recipe, file):
+        raise _refused(file, (*place, *loc), complaint)
+    tables = checked(step, at, recipe, file) if step.work in ("pipeline", "train", "iterate") else None
+    try:
+        known.steps[step.name] = left_by(step, known) if tables is None else tables
+    except ValueError as error:
+        raise _refused(file, (*place, step.work), str(error)) from None
+
+
+def _worldly(step: Step, recipe: Recipe, file: YamlFile) -> list[tuple[Loc, str]]:
+    """What a step asks of a world that is not there."""
+    world = recipe.world
+    need = "; add world: {name: cover} at the top, or take another"
+    found: list[tuple[Loc, str]] = []
+    if world is None and isinstance(step.rows, Written):
+        found.append((("rows",), "only a world knows what could be written" + need))
+    if world is None and isinstance(step.rows, Prompts) and step.rows.path is None:
+        found.append((("rows",), "found no path of prompts, and no world that has its own; give rows.path"))
+    if isinstance(step.rows, Ranked | Prompts) and step.rows.path is not None:
+        path = file.path.parent / step.rows.path
+        if not path.exists():
+            found.append((("rows", "path"), f"there is no {str(path)!r}; check the name"))
+    for loc, score in scores_of(step):
+        if isinstance(score, OfWorld) and world is None:
+            found.append((loc, "this score is a world's" + need))
+        elif isinstance(score, OfWorld) and score.of == "safety" and world and world.name != "harm":
+            found.append((loc, f"the world {world.name!r} has no safety; take the world harm"))
+    if world is None and _asks_world(step.pipeline):
+        found.append((("pipeline",), f"a judge is {WORLD}gold" + need))
+    return found
+
+
+def scores_of(step: Step) -> list[tuple[Loc, object]]:
+    """Return every score a step names, with its place."""
+    found: list[tuple[Loc, object]] = [(("reward",), step.reward)]
+    if step.draw is not None:
+        found.append((("draw", "score"), step.draw.score))
+    if isinstance(step.rows, Rescored):
+        found.append((("rows", "by"), step.rows.by))
+    if step.measure is not None:
+        found += [(("measure", "gold"), step.measure.gold), (("measure", "proxy"), step.measure.proxy)]
+    for at, one in enumerate(step.flag or ()):
+        found.append((("flag", at, "against"), getattr(one, "against", None)))
+    return [(loc, one) for loc, one in found if one is not None]
+
+
+def _asks_world(value: JsonValue) -> bool:
+    if isinstance(value, dict):
+        return any(_asks_world(one) for one in value.values())
+    if isinstance(value, list):
+        return any(_asks_world(one) for one in value)
+    return isinstance(value, str) and value.startswith(WORLD)
+
+
+def _refused(file: YamlFile, loc: Loc, message: str) -> InputError:
+    return InputError(message, path=file.path, line=file.line(loc), field=dotted(loc))
