@@ -96,8 +96,8 @@ class Journal:
         """Prepare an empty index; `open` is the way in."""
         self.folder = folder
         self.repair = Repair()
-        # Who is buying which call now. Invariant: a key is here exactly while its leader buys it, so no key is
-        # ever out twice, whichever jobs of this process ask for it.
+        # Who is buying which call now. Invariant: a key is here exactly while its leader buys it, so no
+        # key is ever out twice, whichever jobs of this process ask for it.
         self.flights: dict[str, tuple[object, asyncio.Future[None]]] = {}
         self._files: dict[int, int] = {}  # segment -> descriptor, open until close()
         self._segment = 0

@@ -9,4 +9,14 @@ from rlaif.store.sheets import read_sheet, write_sheets
 from rlaif.store.upkeep import Report, check, rebuild
 from rlaif.store.workspace import InUse, Workspace
 
-__all__ = ["InUse", "Report", "Store", "Workspace", "check", "read_sheet", "rebuild", "select", "write_sheets"]
+__all__ = [
+    "InUse",
+    "Report",
+    "Store",
+    "Workspace",
+    "check",
+    "read_sheet",
+    "rebuild",
+    "select",
+    "write_sheets",
+]

@@ -81,9 +81,7 @@ async def batch(call: Call) -> BatchJob:
         line = _line(text, number)
         policy = policy or line.body.policy
         if line.body.policy != policy:
-            raise _fault(
-                number, "body", "its model or knobs are not those of line 1; send a file for each"
-            )
+            raise _fault(number, "body", "its model or knobs are not those of line 1; send a file for each")
         if line.custom_id in rows:
             raise _fault(number, "custom_id", f"{line.custom_id!r} stands twice; each line needs its own")
         rows[line.custom_id] = _row(line)
