@@ -116,8 +116,8 @@ class Client:
     """Calls one model provider for one job.
 
     Calls with equal keys made at the same time, by any client of the journal, share one send. Nothing is
-    sent for a key whose reply is in the journal. A call cut off in flight (a cancelled task, a killed process) counts as billed at its
-    worst case until its job ends.
+    sent for a key whose reply is in the journal. A call cut off in flight (a cancelled task, a killed
+    process) counts as billed at its worst case until its job ends.
 
     Args:
         provider: translates, sends once, reads.
