@@ -2,7 +2,8 @@
 
     python tools/screenshots.py [PAGE ...]
 
-The stores are those of the browser tests. A page about one thing is reached as a person would, by the first
+The stores are those of the browser tests; ``demo`` is the one people have worked with, its responses by the
+bundled model where that is at hand. A page about one thing is reached as a person would, by the first
 link of its list; a store that has no such thing has no such picture.
 """
 
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
@@ -23,8 +25,10 @@ sys.path.insert(0, str(ROOT))
 
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
-from tests.browser import stores  # noqa: E402
-from tests.browser.conftest import CHROMIUM, NARROW, WIDE, served  # noqa: E402
+from rlaif.checkpoints import at_hand  # noqa: E402
+from rlaif.providers.mock import Mock  # noqa: E402
+from tests.browser import stores, unhurried  # noqa: E402
+from tests.browser.conftest import CHROMIUM, NARROW, WIDE, mock_job, send, served  # noqa: E402
 
 IMAGES: Final = ROOT / "docs" / "img"
 STORES: Final = ("empty", "demo", "hostile", "large")
@@ -58,20 +62,26 @@ def main(wanted: list[str]) -> None:
     """Take the pictures of some pages, or of all."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     pages = {name: where for name, where in PAGES.items() if not wanted or name in wanted}
-    os.environ["RLAIF_HOME"] = "cache"
     with sync_playwright() as started, tempfile.TemporaryDirectory() as scratch, chdir(scratch):
+        folders = {store: _made(store) for store in STORES}
+        os.environ["RLAIF_HOME"] = "cache"  # relative, as the folders are: pictures name none of this machine
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for store in STORES:
-            with served(_made(store)) as site:
+        for store, folder in folders.items():
+            with served(folder) as site:
                 for name in _taken(browser, site.address, store, pages):
                     print(name)
+                if store == "demo" and (not wanted or "running" in wanted):
+                    _take_running(browser, site.address)
 
 
 def _made(store: str) -> Path:
-    folder = Path("outputs") / store  # relative: pictures name no folder of this machine
+    folder = Path("outputs") / store
     folder.mkdir(parents=True)
+    local = "smollm2-135m-instruct"
+    model = "mock:text" if at_hand(local) is None else f"local:{local}"
+    make = partial(stores.worked, model=model) if store == "demo" else getattr(stores, store)
     with ThreadPoolExecutor(1) as thread:  # playwright's loop is running on this one
-        thread.submit(getattr(stores, store), folder).result()
+        thread.submit(make, folder).result()
     return folder
 
 
@@ -85,6 +95,25 @@ def _taken(browser: Browser, address: str, store: str, pages: dict[str, tuple[st
             yield name
         if store == "demo" and _take(browser, f"{address}{start}", link, f"{page}-narrow", narrow=True):
             yield f"{page}-narrow"
+
+
+def _take_running(browser: Browser, address: str) -> None:
+    """Take the list of jobs and a job's page while one runs, on models that take their time."""
+    at_once, Mock.send = Mock.send, unhurried.after_a_while  # type: ignore[method-assign]
+    context = browser.new_context(viewport=dict(zip(("width", "height"), WIDE, strict=True)))  # type: ignore[arg-type]
+    try:
+        page = context.new_page()
+        page.goto(address)
+        _, job = send(page, "/v1/jobs", mock_job("kitchen", 150))
+        page.wait_for_timeout(8_000)
+        page.screenshot(path=IMAGES / "jobs-running.png")
+        page.goto(f"{address}/jobs/{job['id']}")
+        page.wait_for_timeout(1_500)
+        page.screenshot(path=IMAGES / "job-running.png")
+        send(page, f"/v1/jobs/{job['id']}/cancel", {})
+    finally:
+        Mock.send = at_once  # type: ignore[method-assign]
+        context.close()
 
 
 def _take(browser: Browser, address: str, link: str, name: str, *, narrow: bool = False) -> bool:

@@ -138,7 +138,10 @@ def _answering(route: Route) -> _Answer:
                 path = _path(request)
                 query = _query(request, route)
                 body = await _body(request, route)
-                reply = await route.handler(Call(request, service, caller, path, body, query))
+                try:
+                    reply = await route.handler(Call(request, service, caller, path, body, query))
+                finally:
+                    service.changes += route.method != hdrs.METH_GET
             sent = reply if isinstance(reply, web.StreamResponse) else _model(reply, route.status)
             audit.note(service.folder, request, route, caller, reply, sent.status)
             return sent

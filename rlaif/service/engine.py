@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -90,6 +91,9 @@ class Entry:
         self.state, self.note = state, note
         self.times.setdefault("created", at)
         self.times[state] = at
+
+
+_Look = Callable[[Callable[[], Census]], Awaitable[Census]]
 
 
 class Engine:
@@ -277,8 +281,12 @@ class Engine:
             self._publish(entry)
             return entry
 
-    async def census(self, entry: Entry) -> Census:
+    async def census(self, entry: Entry, look: _Look = asyncio.to_thread) -> Census:
         """What the store holds of a job, read once for one that does not run.
+
+        Args:
+            entry: the job.
+            look: runs the read on a thread; it takes a while for a job of many tasks.
 
         Raises:
             StoreError: the store cannot be read.
@@ -286,7 +294,7 @@ class Engine:
         if entry.census is not None:
             return entry.census
         running = entry.task
-        found = await asyncio.to_thread(self._count, entry.job_id)
+        found = await look(lambda: self._count(entry.job_id))
         if running is None and entry.task is None:
             entry.census = found
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,6 +65,8 @@ class Hub:
         self._memory: deque[Event] = deque(maxlen=MEMORY)
         self._watchers: set[Watcher] = set()
         self._closed = False
+        self.told: Counter[str] = Counter()
+        """Events so far by name."""
 
     @property
     def watchers(self) -> int:
@@ -74,6 +76,7 @@ class Hub:
     def publish(self, topic: str, name: str, data: Mapping[str, object]) -> None:
         """Tell all watchers of a topic."""
         self._number += 1
+        self.told[name] += 1
         event = Event(self._number, topic, name, json.dumps(data, separators=(",", ":")))
         self._memory.append(event)
         for watcher in self._watchers:

@@ -137,6 +137,11 @@ class Workspace:
                 stack.pop_all()
         return workspace
 
+    @property
+    def applied(self) -> int:
+        """Commits of this process that have reached the store."""
+        return self._applied
+
     def announce(self, address: str) -> None:
         """Tell other processes that want the folder where this one serves it.
 

@@ -23,6 +23,7 @@ def labels(site: Site) -> list[Any]:
 def open_first(page: Any) -> None:
     page.locator(".entries .open").first.click()
     page.locator("#pair").wait_for()
+    page.wait_for_load_state("load")  # its keys are there
 
 
 def said(page: Any) -> str:

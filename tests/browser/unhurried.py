@@ -17,11 +17,12 @@ SECONDS = 0.5
 _at_once = Mock.send
 
 
-async def _after_a_while(self: Mock, body: Mapping[str, JsonValue]) -> RawReply:
+async def after_a_while(self: Mock, body: Mapping[str, JsonValue]) -> RawReply:
+    """Send as ever, after ``SECONDS``; takes the place of ``Mock.send``."""
     await asyncio.sleep(SECONDS)
     return await _at_once(self, body)
 
 
 if __name__ == "__main__":
-    Mock.send = _after_a_while  # type: ignore[method-assign]
+    Mock.send = after_a_while  # type: ignore[method-assign]
     main()

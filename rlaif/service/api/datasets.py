@@ -54,7 +54,8 @@ class FilesQuery(Record):
 
 async def listed(call: Call) -> Datasets:
     """Show all."""
-    return Datasets(data=tuple(await call.service.look(lambda: datasets.datasets(call.service))))
+    found = await call.service.look(lambda: datasets.datasets(call.service), share=datasets.datasets)
+    return Datasets(data=tuple(found))
 
 
 async def one(call: Call) -> Whole:

@@ -338,8 +338,8 @@ def _entry(call: Call) -> Entry:
 
 async def shown(call: Call, entry: Entry) -> BatchJob:
     """Say how a job stands."""
-    engine = call.service.engine
-    census = await engine.census(entry)
+    service, engine = call.service, call.service.engine
+    census = await engine.census(entry, lambda read: service.look(read, share=("census", entry.job_id)))
     spend, progress = engine.spend(entry.job_id), engine.progress(entry.job_id)
     counts = RequestCounts(total=census.done + census.failed, completed=census.done, failed=census.failed)
     if entry.task is not None and progress is not None:

@@ -126,7 +126,7 @@ def _fault(field: str, message: str) -> Problem:
 async def listed(call: Call) -> Labels:
     """Show a page."""
     asked = call.query(LabelsQuery)
-    return await call.service.look(lambda: _listed(call, asked))
+    return await call.service.look(lambda: _listed(call, asked), share=asked)
 
 
 def _listed(call: Call, asked: LabelsQuery) -> Labels:

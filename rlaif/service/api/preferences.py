@@ -39,7 +39,9 @@ async def listed(call: Call) -> Page:
     """Show a page."""
     asked = call.query(PreferencesQuery)
     store = call.service.workspace.store
-    return await call.service.look(lambda: page(store, asked, limit=asked.limit, after=asked.after))
+    return await call.service.look(
+        lambda: page(store, asked, limit=asked.limit, after=asked.after), share=asked
+    )
 
 
 async def one(call: Call) -> Pair:

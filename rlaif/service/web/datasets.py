@@ -74,7 +74,7 @@ def _totals(parts: Sequence[tuple[str, int]], order: Sequence[str]) -> list[tupl
 
 async def listed(call: Call) -> web.StreamResponse:
     """Show every set."""
-    data = await call.service.look(lambda: view_datasets(call.service))
+    data = await call.service.look(lambda: view_datasets(call.service), share=view_datasets)
     return render.page("datasets.html", data, here=HERE)
 
 

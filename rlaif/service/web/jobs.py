@@ -179,13 +179,17 @@ def _history(points: Sequence[Point]) -> Tree:
 async def jobs(call: Call) -> web.StreamResponse:
     """Show all jobs."""
     skip = call.query(Listing).skip
-    return page("jobs.html", await call.service.look(lambda: view_jobs(call.service, skip)), here="/")
+    return page("jobs.html", await _listed(call.service, skip), here="/")
 
 
 async def jobs_part(call: Call) -> web.StreamResponse:
     """Show the jobs alone, for the page that is open already."""
     skip = call.query(Listing).skip
-    return part("jobs_part.html", await call.service.look(lambda: view_jobs(call.service, skip)))
+    return part("jobs_part.html", await _listed(call.service, skip))
+
+
+async def _listed(service: Service, skip: int) -> Tree:
+    return await service.look(lambda: view_jobs(service, skip), share=(view_jobs, skip))
 
 
 async def job(call: Call) -> web.StreamResponse:
@@ -200,7 +204,7 @@ async def job_part(call: Call) -> web.StreamResponse:
 
 async def _found(call: Call) -> Tree:
     job_id = call.path["id"]
-    found = await call.service.look(lambda: view_job(call.service, job_id))
+    found = await call.service.look(lambda: view_job(call.service, job_id), share=(view_job, job_id))
     if found is None:
         raise call.missing("job", job_id, "/")
     return found
