@@ -1,12 +1,14 @@
 """Does imitation carry over to prompts nobody imitated: SmolLM2-135M on the answers people chose.
 
-The chosen answers of ``pandalm_test`` are imitated for two epochs. Measured before and after, in nats a token
-of the answers: the loss on held-out prompts, which must fall, and that on another kind of text, the chosen
-turns of ``hh_harmless_test``, which should hardly rise; and how answers drawn to held-out prompts end.
+The chosen answers of ``pandalm_test`` are imitated for two epochs; with ``--set world``, sentences for the
+prompts of world GW1, each the best of eight that a script wrote, by gold. Measured before and after, in
+nats a token of the answers: the loss on held-out prompts, which must fall, and that on another kind of text,
+the chosen turns of ``hh_harmless_test``, which should hardly rise; and how answers drawn to held-out prompts
+end.
 ``shuffled`` gives every answer to another prompt: what it gains is manner alone. ``before`` is measured by a
 run of one update that moves nothing. Writes one JSON row: the curve, an update a point, and the table.
 
-    RLAIF_EVAL_DATA=... python benchmarks/sft_run.py [--lr LR] [--seed N] [--ways chosen,shuffled]
+    RLAIF_EVAL_DATA=... python benchmarks/sft_run.py [--set people|world] [--lr LR] [--ways chosen,shuffled]
 """
 
 import argparse
@@ -21,6 +23,8 @@ from reward_runs import MODEL, people, written
 
 OTHER = 60
 """Held-out rows of the other kind of text."""
+WRITTEN = 768
+"""Prompts of the world; a third of them is held out."""
 DRAWN, TOKENS = 24, 96
 """Held-out prompts that are answered before and after, and the most tokens of an answer."""
 
@@ -29,6 +33,20 @@ def demonstrations(name: str) -> list[dict[str, Any]]:
     """What people chose; the same answer to the same prompt once."""
     found = {(json.dumps(one["prompt"]), one["chosen"]): one for one in people(name)}
     return [{"prompt": one["prompt"], "completion": one["chosen"]} for one in found.values()]
+
+
+def world(seed: int) -> list[dict[str, Any]]:
+    """What a script wrote for the prompts of a world, the best of eight each."""
+    from rlaif.lab.speaker import say
+    from rlaif.lab.worlds import Cover, asking, nouns
+
+    cover = Cover.drawn(seed)
+    found = []
+    for number in range(WRITTEN):
+        asked, used = asking(number), nouns(number)
+        best = max((say(asked, str(draw)) for draw in range(8)), key=lambda text: cover.gold(used, text))
+        found.append({"prompt": [{"role": "user", "content": asked}], "completion": best})
+    return found
 
 
 def shuffled(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
@@ -85,6 +103,7 @@ def measured(model: str, tests: dict[str, Path], told: argparse.Namespace, folde
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", choices=("people", "world"), default="people")
     parser.add_argument("--lr", type=float, default=2e-5)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--seed", type=int, default=0)
@@ -93,7 +112,8 @@ def main() -> None:
     row: dict[str, Any] = {"benchmark": "sft_run", **vars(told)}
     with tempfile.TemporaryDirectory() as name:
         folder, started = Path(name), time.process_time()
-        data = written(demonstrations("pandalm"), folder / "chosen")
+        imitated = world(told.seed) if told.set == "world" else demonstrations("pandalm")
+        data = written(imitated, folder / "chosen")
         other = folder / "other.jsonl"
         rows = [one for one in demonstrations("hh") if len(json.dumps(one)) < 1500][:OTHER]
         other.write_text("".join(json.dumps(one) + "\n" for one in rows))
