@@ -2,8 +2,10 @@
 
 Builds a store of 1,000,000 preferences (250,000 prompts, 1,000,000 samples, 2,000,000 judgments) by inserting
 ranges, serves it on a socket, and asks for pages under every kind of filter, from the beginning, the middle
-and the end; and for whole pairs. Prints median, 95th percentile and worst per kind, and the time from opening
-the store to the first page.
+and the end; and for whole pairs. Prints median, 95th percentile and worst per kind, and beside them the
+processor time of the median, which a busy machine changes less. Before that it starts ``rlaif serve`` as a
+process of its own, after a clean end and after ``kill -9``, and prints the time from its start to its first
+page; and the time an opening takes that has to read every row. Says how busy the machine was.
 
     python benchmarks/browsing.py [PAIRS [FOLDER]]
 
@@ -13,13 +15,19 @@ A folder that is named is kept, and used again.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import re
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +38,7 @@ from rlaif.journal import START
 from rlaif.review.choice import cursor_of
 from rlaif.service.serving import serving
 from rlaif.settings import Settings
-from rlaif.store import Store
+from rlaif.store import Store, Workspace
 from rlaif.store.database import CONFIG
 
 PAIRS = 1_000_000
@@ -130,71 +138,124 @@ def build(folder: Path, pairs: int) -> None:
             connection.execute(statement, used)
         connection.execute("CHECKPOINT")
     store = Store.open(folder / "store.duckdb")
-    store._note_applied(START, store.census())  # so that opening it finds what it expects
+    store._tallies = store.census()  # so that opening it finds what it expects
+    store._note_applied(START, store._tallies)
+    store.index_pairs()
     store.close()
 
 
-@contextmanager
-def timed(kept: list[float]) -> Iterator[None]:
+@dataclass
+class Times:
+    """Seconds that requests of one kind took."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    """Of this process, which both serves and asks."""
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Time one request."""
+        began, used = time.perf_counter(), time.process_time()
+        yield
+        self.wall.append(time.perf_counter() - began)
+        self.processor.append(time.process_time() - used)
+
+    def tell(self, name: str) -> None:
+        """Print a line of milliseconds."""
+        ordered = sorted(self.wall)
+        p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+        told = (statistics.median(ordered), p95, ordered[-1], statistics.median(self.processor))
+        print(f"{name:28}" + "".join(f" {one * 1e3:7.0f}" for one in told))
+
+
+def opened(folder: Path) -> float:
+    """Seconds until the folder's records are ready."""
+
+    async def once() -> float:
+        began = time.perf_counter()
+        workspace = Workspace.open(folder)
+        took = time.perf_counter() - began
+        await workspace.close()
+        return took
+
+    return asyncio.run(once())
+
+
+def started(folder: Path, end: signal.Signals) -> tuple[float, float, int]:
+    """Start the service as a process: seconds to its first answer and to the first page; bytes of that."""
+    command = [sys.executable, "-m", "rlaif", "serve", "--store", str(folder), "--port", "0"]
     began = time.perf_counter()
-    yield
-    kept.append(time.perf_counter() - began)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            [address] = re.findall(r"http://\S+", process.stderr.readline())
+            up = time.perf_counter() - began
+            with urllib.request.urlopen(f"{address}/preferences") as reply:
+                page = reply.read()
+            return up, time.perf_counter() - began, len(page)
+        finally:
+            process.send_signal(end)
 
 
-def told(name: str, seconds: Sequence[float]) -> float:
-    ordered = sorted(seconds)
-    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-    print(f"{name:28} {statistics.median(ordered) * 1e3:7.0f} {p95 * 1e3:7.0f} {ordered[-1] * 1e3:7.0f}")
-    return p95
+def cold(folder: Path) -> None:
+    """Openings and first pages."""
+    seal = folder / "store.duckdb.seal"
+    seal.unlink(missing_ok=True)
+    print(f"opening with every row read: {opened(folder):.2f} s; sealed: {opened(folder):.3f} s")
+    for told, end in (
+        ("a clean end", signal.SIGINT),
+        ("a clean end", signal.SIGKILL),
+        ("kill -9", signal.SIGINT),
+    ):
+        up, first, size = started(folder, end)
+        print(f"process started after {told}: answers {up:.2f} s, first page {first:.2f} s, {size:,} bytes")
 
 
 async def measure(folder: Path, pairs: int) -> None:
     """Serve the store and ask."""
-    opening: list[float] = []
-    first: list[float] = []
-    began = time.perf_counter()
     async with serving(folder, Settings(home=folder / "home"), host="127.0.0.1", port=0) as address:
-        opening.append(time.perf_counter() - began)
         async with aiohttp.ClientSession(address) as session:
-            with timed(first):
-                await fetched(session, "/preferences")
-            print(f"opening the store, every row checked: {opening[0]:.2f} s; first page: {first[0]:.2f} s")
             await asked(session, pairs)
 
 
 async def asked(session: aiohttp.ClientSession, pairs: int) -> None:
     """Pages under every filter, then whole pairs."""
     draw = random.Random(0)
-    every: list[float] = []
-    print(f"\n{'page under a filter, ms':28} {'median':>7} {'p95':>7} {'worst':>7}")
+    every = Times()
+    heaviest = 0
+    print(f"\n{'page under a filter, ms':28} {'median':>7} {'p95':>7} {'worst':>7} {'cpu':>7}")
     for name, query in FILTERS.items():
-        seconds: list[float] = []
+        times = Times()
         for place in [-1, *(draw.randrange(pairs) for _ in range(ASKED - 1))]:
             after = "" if place < 0 else f"&after={cursor_of(place)}"
-            with timed(seconds):
-                await fetched(session, f"/v1/preferences?{query}{after}")
-        told(name, seconds)
-        every += seconds
-    told("all of them", every)
+            with times.one():
+                found = await fetched(session, f"/v1/preferences?{query}{after}")
+        heaviest = max(heaviest, len(await fetched(session, f"/preferences?{query}")))
+        times.tell(name)
+        if found["counted"] is None:
+            print(f"{'':4}the last one looked at {found['looked_at']:,} of {found['among']:,} pairs")
+        every.wall += times.wall
+        every.processor += times.processor
+    every.tell("all of them")
+    print(f"heaviest page: {heaviest:,} characters")
     await pair_pages(session, draw, pairs)
 
 
 async def pair_pages(session: aiohttp.ClientSession, draw: random.Random, pairs: int) -> None:
     """Whole pairs and steps between them."""
-    whole: list[float] = []
-    steps: list[float] = []
+    whole, steps = Times(), Times()
     for _ in range(ASKED):
         after = cursor_of(draw.randrange(pairs - 1))
         shown = await fetched(session, f"/v1/preferences?limit=1&after={after}")
         id = shown["data"][0]["id"]
-        with timed(whole):
+        with whole.one():
             await fetched(session, f"/preferences/{id}?diff=1")
-        with timed(steps):
+        with steps.one():
             async with session.get(f"/preferences/{id}/next?set=made%2F2", allow_redirects=False) as reply:
                 assert reply.status == 303
     print()
-    told("one pair whole", whole)
-    told("step to the next", steps)
+    whole.tell("one pair whole")
+    steps.tell("step to the next")
 
 
 async def fetched(session: aiohttp.ClientSession, path: str) -> Any:
@@ -215,7 +276,10 @@ def main() -> None:
             build(folder, pairs)
             size = (folder / "store.duckdb").stat().st_size / 1e6
             print(f"{pairs:,} pairs built in {time.perf_counter() - began:.0f} s, {size:,.0f} MB")
+        print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+        cold(folder)
         asyncio.run(measure(folder, pairs))
+        print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ its own too. This process is everybody who looks: each client asks for something
 its history, preferences, datasets, labels, metrics), each watcher holds an event stream open. Rounds with
 nobody and with all of them alternate. The lag of events is taken from markers: the cap of a waiting job is
 changed every other second, and each watcher notes how long after the request was sent it heard of it; that
-holds the change's own commit, so it is an upper bound. Prints one row of JSON.
+holds the change's own commit, so it is an upper bound. Prints one row of JSON: medians, each
+round, and the load average after each, which is this benchmark's own and that of all else the machine does.
 
     python benchmarks/service_load.py [--seconds N] [--rounds N] [--clients N] [--watchers N] [--peers FOLDER]
 
@@ -216,22 +217,29 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     quiet: list[float] = []
     watched: list[float] = []
     crowds: list[Crowd] = []
+    load: list[float] = []
     with upstream(given.peers) as port:
         for _ in range(given.rounds):
             for clients, watchers in ((0, 0), (given.clients, given.watchers)):
                 with tempfile.TemporaryDirectory() as name, service(Path(name), port) as address:
                     found, crowd = asyncio.run(one_round(address, given.seconds, clients, watchers))
                 (watched if clients else quiet).append(found)
+                load.append(round(os.getloadavg()[0], 1))
                 crowds += [crowd] if clients else []
-    reads = [one for crowd in crowds for some in crowd.reads.values() for one in some]
+    by_round = [[one for some in crowd.reads.values() for one in some] for crowd in crowds]
+    kept = [b / a for a, b in zip(quiet, watched, strict=True)]
     return {
         "benchmark": "service_load", "seconds": given.seconds, "rounds": given.rounds, "in_flight": IN_FLIGHT,
         "latency_s": LATENCY, "clients": given.clients, "watchers": given.watchers,
         "cpus": os.cpu_count(), "python": platform.python_version(),
         "calls_per_s": {"quiet": [round(one) for one in quiet], "watched": [round(one) for one in watched]},
-        "share_kept": round(statistics.median(b / a for a, b in zip(quiet, watched, strict=True)), 3),
-        "reads": len(reads), "refused": sum(one.refused for one in crowds), "read_ms": spread(reads),
+        "share_kept": round(statistics.median(kept), 3), "share_by_round": [round(one, 3) for one in kept],
+        "reads": sum(map(len, by_round)), "refused": sum(one.refused for one in crowds),
+        "read_ms": spread([one for some in by_round for one in some]),
+        "read_p95_by_round": [spread(some)["p95"] for some in by_round],
         "event_lag_ms": spread([one for crowd in crowds for one in crowd.lags]),
+        "lag_max_by_round": [spread(crowd.lags)["max"] for crowd in crowds],
+        "load_average": load,
         "progress_gap_ms": spread([one for crowd in crowds for one in crowd.gaps]),
         "slowest_reads_ms": slowest(crowds),
     }  # fmt: skip

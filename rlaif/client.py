@@ -22,7 +22,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from rlaif.errors import CallError, InputError, JobError, RlaifError, StoreError
+from rlaif.errors import BudgetError, CallError, InputError, JobError, RlaifError, StoreError
 from rlaif.judging import AnyJudge
 from rlaif.review import Entry, Page, Pair
 from rlaif.service.api.constitutions import Constitutions
@@ -35,7 +35,7 @@ from rlaif.service.api.quotes import Quote
 from rlaif.service.api.records import Explained
 from rlaif.service.datasets import Dataset, Export
 from rlaif.service.library import Version
-from rlaif.service.problems import ProblemDetails
+from rlaif.service.problems import TYPE, ProblemDetails
 from rlaif.service.submitting import Row
 
 M = TypeVar("M", bound=BaseModel)
@@ -46,6 +46,7 @@ FINAL: Final = frozenset({"completed", "failed", "cancelled", "budget", "interru
 """States in which a job does nothing until somebody asks it to."""
 PIECE: Final = 2**20
 """Bytes of a download written at a time."""
+_KINDS: Final[Mapping[str, type[RlaifError]]] = {"job": JobError, "budget": BudgetError}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,9 @@ class Client:
     """Talks to one running service; use it as an async context manager.
 
     Every call raises the exceptions of the package: ``InputError`` for what the service refuses or does not
-    have, ``JobError`` for what does not fit the state a job is in, ``StoreError`` when the service cannot be
-    reached or cannot write, ``CallError`` when it has too much to do.
+    have, and for what collides with something that is there; ``JobError`` for what does not fit the state a
+    job is in, or would end badly; ``BudgetError`` where money does not suffice; ``StoreError`` when the
+    service cannot be reached or cannot write; ``CallError`` when it has too much to do.
 
     Args:
         address: where the service answers.
@@ -398,8 +400,9 @@ def _problem(status: int, content: bytes) -> RlaifError:
         told = ProblemDetails.model_validate_json(content)
     except ValidationError:
         return RlaifError(f"status {status} from what is no service of rlaif; check the address")
-    if status == 409:
-        return JobError(told.detail)
+    named = _KINDS.get(told.type.removeprefix(TYPE))
+    if named is not None:
+        return named(told.detail)
     if status == 429:
         return CallError(told.detail, retry="rate_limit")
     if status == 503:

@@ -243,12 +243,15 @@ def _clauses(workspace: Workspace, constitution: str, principle_id: str | None) 
     found = _one(workspace, Document, constitution)
     if found is None:
         return None
-    principles = json.loads(found.text)["principles"]
-    return [
-        {"number": number, "constitution": found.name, "id": one["id"], "text": one["text"]}
-        for number, one in enumerate(principles, 1)
-        if principle_id in (None, one["id"])
-    ]
+    try:
+        principles = json.loads(found.text)["principles"]
+        return [
+            {"number": number, "constitution": found.name, "id": one["id"], "text": one["text"]}
+            for number, one in enumerate(principles, 1)
+            if principle_id in (None, one["id"])
+        ]
+    except (ValueError, KeyError, TypeError):  # a document of another origin has no clauses we could number
+        return None
 
 
 def _call(workspace: Workspace, key: str) -> Tree | None:

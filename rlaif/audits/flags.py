@@ -197,7 +197,7 @@ _MEANING = {
     "position": "the first slot is picked {value:+.3f} from one half of the time",
     "length": "accuracy is {value:+.3f} higher where people chose the longer response",
     "self_preference": "a rejected response is picked {value:+.3f} more often when it is the judge's own",
-    "overconfident": "probabilities are {value:+.3f} above the accuracy they promise",
+    "overconfident": "confidence less accuracy is {value:+.3f}: above 0 too sure, below 0 not sure enough",
 }
 
 

@@ -66,11 +66,6 @@ class Choice(Record):
             raise ValueError(f"{shown(told)} is no flag; allowed: any, {', '.join(FLAGS)}")
         return told
 
-    @property
-    def reads_texts(self) -> bool:
-        """Whether pairs can only be told apart by their texts, which are read a stretch at a time."""
-        return self.text is not None or self.min_length_gap is not None
-
     def query(self, **more: object) -> str:
         """The filter as a query string, with further fields; what is None or empty is left out.
 

@@ -1,22 +1,28 @@
 """Pages of preferences under a filter, whatever their number.
 
-Owns the two steps of a page: places by narrow columns, then the texts at those places alone. A filter on
-texts looks at a bounded stretch of pairs for each page and says how far it came, so that no page waits for
-a million texts. Places only grow, and pairs are only ever added, so a page's cursor stays good while a job
-goes on.
+Owns the two steps of a page: places by the store's index of pairs, then the texts at those places alone. A
+filter on words has to read texts, which no index spares: each page reads on for a moment, stretch by stretch,
+and says how far it came, so that no page waits for a million texts and nobody takes a part for the whole.
+Places only grow, and pairs are only ever added, so a page's cursor stays good while a job goes on.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
+
+import pyarrow as pa
 
 from rlaif.records import Flag, Margin, PreferenceSet, Record, Split
 from rlaif.review.choice import Choice, cursor_of, place_of, sets_of
 from rlaif.store import Store
 
-STRETCH: Final = 10_000
-"""Pairs looked at for one page under a filter on texts."""
+STRETCH: Final = 4_000
+"""Pairs whose texts are read at first; each further stretch is twice as long while time allows."""
+SECONDS: Final = 0.15
+"""Time a look takes: no further stretch is begun that would take longer than is left."""
 EXCERPT: Final = 280
 """Characters shown of a text in a list."""
 
@@ -78,9 +84,13 @@ class Page(Record):
     after: str | None
     """Cursor of the next page; None at the end."""
     counted: int | None
-    """Pairs under the filter; None for a filter on texts, which are not all read."""
+    """Pairs under the filter; None for a filter on words, for which no page reads every text."""
     looked_at: int
-    """Pairs looked at for this page; a filter on texts may pass few of them, or none, and go on after."""
+    """Pairs looked at for this page; a filter on words may pass few of them, or none, and go on after."""
+    reached: int
+    """Pairs looked at by this page and all before it."""
+    among: int
+    """Pairs there are to look at: those that pass the filter but for its words."""
 
 
 def page(
@@ -104,24 +114,22 @@ def page(
         InputError: the cursor, set or job does not exist.
         StoreError: the store cannot be read.
     """
-    most = STRETCH if choice.reads_texts else limit
-    counted, places = _places(store, choice, place_of(after), most + 1)
-    more = len(places) > most
-    rows = _rows(store, choice, places[:most], limit + 1, excerpt)
-    last: int | None = places[most - 1] if more else None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        last = rows[-1]["place"]
+    start = place_of(after)
+    found = _Search(store, choice, start, back=False).find(limit)
+    rows = _rows(store, found.places, excerpt)
+    passed = found.counted - found.ahead
     return Page(
         data=tuple(_entries(store, rows)),
-        after=None if last is None else cursor_of(last),
-        counted=None if choice.reads_texts else counted,
-        looked_at=len(places[:most]),
+        after=cursor_of(found.last) if found.looked_at < found.ahead else None,
+        counted=found.counted if choice.text is None else None,
+        looked_at=found.looked_at,
+        reached=passed + found.looked_at,
+        among=found.counted,
     )
 
 
 def beside(store: Store, choice: Choice, id: str, *, back: bool) -> str | None:
-    """The pair next to another under a filter; None where there is none within one stretch.
+    """The pair next to another under a filter; None where none is found in the time of a page.
 
     Args:
         store: where the pairs are.
@@ -132,49 +140,101 @@ def beside(store: Store, choice: Choice, id: str, *, back: bool) -> str | None:
     [*start] = store.query("pair_place", id=id).column("place").to_pylist()
     if not start:
         return None
-    most = STRETCH if choice.reads_texts else 1
-    _, places = _places(store, choice, start[0], most, back=back)
-    rows = _rows(store, choice, places, most, 0)
-    return None if not rows else str(rows[-1 if back else 0]["id"])
+    found = _Search(store, choice, start[0], back=back).find(1)
+    return None if not found.places else str(_rows(store, found.places, 0)[0]["id"])
 
 
-def _places(
-    store: Store, choice: Choice, start: int, most: int, *, back: bool = False
-) -> tuple[int, list[int]]:
-    """How many pairs there are, and the places of the next of them, nearest first."""
-    found = store.query(
-        "pairs_matching",
-        sets=sets_of(store, choice),
-        axis=choice.axis,
-        judge=choice.judge,
-        principle=choice.principle,
-        margin=choice.margin,
-        orders_differ=choice.disagreement == "orders",
-        people_differ=choice.disagreement == "human",
-        flag=choice.flag,
-        labelled=None if choice.label is None else choice.label == "any",
-        backwards=back,
-        start=start,
-        most=most,
-    )
-    places = [one for one in found.column("place").to_pylist() if one is not None]
-    return int(found.column("counted")[0].as_py()), places
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search came to."""
+
+    places: list[int]
+    """Pairs that pass, nearest first."""
+    last: int
+    """Place of the last pair looked at."""
+    looked_at: int
+    """Pairs looked at."""
+    ahead: int
+    """Pairs there were to look at from the start on."""
+    counted: int
+    """The same, from the very first on."""
 
 
-def _rows(
-    store: Store, choice: Choice, places: Sequence[int], limit: int, excerpt: int
-) -> list[dict[str, Any]]:
-    """The pairs at some places that pass the filter on texts, in the order of places."""
+class _Search:
+    """One look for pairs under a filter, from a place on or back."""
+
+    def __init__(self, store: Store, choice: Choice, start: int, *, back: bool) -> None:
+        self._store = store
+        self._choice = choice
+        self._start = start
+        self._back = back
+
+    def find(self, limit: int) -> _Found:
+        """Look until there are enough pairs, none is left, or time is up."""
+        if self._choice.text is None:
+            counted, ahead, places = self._places(limit)
+            last = places[-1].as_py() if len(places) else self._start
+            return _Found(places.to_pylist(), last, len(places), ahead, counted)
+        until = time.monotonic() + SECONDS
+        counted, ahead, places = self._places(None)
+        passed, at = self._read(places, limit, until)
+        if len(passed) >= limit:  # the page ends with its last pair, not with the stretch
+            passed = passed[:limit]
+            at = places.index(passed[-1]).as_py() + 1
+        return _Found(passed, places[at - 1].as_py() if at else self._start, at, ahead, counted)
+
+    def _read(self, places: pa.Array, limit: int, until: float) -> tuple[list[int], int]:
+        """Read texts at some places, stretch by stretch; those that pass, and how many were read."""
+        length, at = STRETCH, 0
+        passed: list[int] = []
+        while at < len(places) and len(passed) < limit:
+            began = time.monotonic()
+            stretch = places[at : at + length]
+            passed += self._saying(stretch)
+            at += len(stretch)
+            now = time.monotonic()
+            rate = len(stretch) / max(now - began, 1e-6)
+            length = min(2 * length, int(rate * (until - now)))
+            if length < STRETCH:
+                break
+        return passed, at
+
+    def _saying(self, stretch: pa.Array) -> list[int]:
+        """Those of some places whose texts have the words, in the same direction."""
+        assert self._choice.text is not None
+        among = pa.table({"place": stretch})
+        found = self._store.query("pairs_saying", among=among, text=self._choice.text.lower())
+        passed: list[int] = found.column("place").to_pylist()
+        return passed[::-1] if self._back else passed
+
+    def _places(self, most: int | None) -> tuple[int, int, pa.Array]:
+        """How many pairs there are, how many from the start on, and the places of the nearest of these."""
+        choice = self._choice
+        found = self._store.query(
+            "pairs_matching",
+            sets=sets_of(self._store, choice),
+            axis=choice.axis,
+            judge=choice.judge,
+            principle=choice.principle,
+            margin=choice.margin,
+            gap=choice.min_length_gap,
+            orders_differ=choice.disagreement == "orders",
+            people_differ=choice.disagreement == "human",
+            flag=choice.flag,
+            labelled=None if choice.label is None else choice.label == "any",
+            backwards=self._back,
+            start=self._start,
+            most=most,
+        )
+        counted, ahead = (int(found.column(name)[0].as_py()) for name in ("counted", "ahead"))
+        return counted, ahead, found.column("place").combine_chunks().drop_null()
+
+
+def _rows(store: Store, places: Sequence[int], excerpt: int) -> list[dict[str, Any]]:
+    """The pairs at some places, in the order of places."""
     if not places:
         return []
-    found: list[dict[str, Any]] = store.query(
-        "pairs_at",
-        places=list(places),
-        gap=choice.min_length_gap,
-        text=None if choice.text is None else choice.text.lower(),
-        excerpt=excerpt,
-        limit=limit,
-    ).to_pylist()
+    found: list[dict[str, Any]] = store.query("pairs_at", places=list(places), excerpt=excerpt).to_pylist()
     return found
 
 

@@ -32,9 +32,15 @@ from rlaif.store import Store, Workspace
 
 F = TypeVar("F", bound=Fact)
 
+# By their places, which the store's index of pairs has; ids are looked at where they are used.
+_SAMPLES: Final = "rowid IN (SELECT unnest([chosen, rejected]) FROM pair_index WHERE place = ?)"
+_PROMPT: Final = "rowid = (SELECT prompt FROM pair_index WHERE place = ?) AND id = ?"
 # By way of their places: then only the column of ids is read whole, not every text beside it.
-_SAMPLES: Final = "rowid IN (SELECT rowid FROM samples WHERE id IN (SELECT unnest(?)))"
 _JUDGMENTS: Final = "rowid IN (SELECT rowid FROM judgments WHERE id IN (SELECT unnest(?)))"
+
+
+class UnknownPairError(InputError):
+    """There is no preference of an id."""
 
 
 class Side(Record):
@@ -128,15 +134,17 @@ def pair(workspace: Workspace, id: str) -> Pair:
     """Gather one preference.
 
     Raises:
-        InputError: there is none with this id, or what it names is not stored.
+        UnknownPairError: there is none with this id.
+        InputError: what it names is not stored.
         StoreError: the store or the journal cannot be read.
     """
     store = workspace.store
-    found = _only(store.read(Preference, "id = ?", [id]), "preference", id)
+    place = _place(store, id)
+    [found] = store.read(Preference, "rowid = ?", [place])
     made = _only(store.read(PreferenceSet, "id = ?", [found.set]), "set", found.set)
-    prompt = _only(store.read(Prompt, "id = ?", [found.prompt_id]), "prompt", found.prompt_id)
+    prompt = _only(store.read(Prompt, _PROMPT, [place, found.prompt_id]), "prompt", found.prompt_id)
     both = [found.chosen_id, found.rejected_id]
-    samples = {one.id: one for one in store.read(Sample, _SAMPLES, [both])}
+    samples = {one.id: one for one in store.read(Sample, _SAMPLES, [place])}
     flags = {
         one.sample_id: one.names
         for one in store.read(Flag, '"set" = ? AND sample_id IN (?, ?)', [made.id, *both])
@@ -164,9 +172,16 @@ def preference(store: Store, id: str) -> Preference:
     """Read one preference.
 
     Raises:
-        InputError: there is none with this id.
+        UnknownPairError: there is none with this id.
     """
-    return _only(store.read(Preference, "id = ?", [id]), "preference", id)
+    [found] = store.read(Preference, "rowid = ?", [_place(store, id)])
+    return found
+
+
+def _place(store: Store, id: str) -> int:
+    for place in store.query("pair_place", id=id).column("place").to_pylist():
+        return int(place)
+    raise UnknownPairError(f"there is no preference {shown(id)} here; ids stand in GET /v1/preferences")
 
 
 def _only(found: Iterable[F], kind: str, id: str) -> F:

@@ -28,7 +28,7 @@ from rlaif.service.bodies import form_field
 from rlaif.service.keys import FORM, Keyring
 from rlaif.service.origins import Names, check_origin, from_program, is_loopback, proves_own
 from rlaif.service.problems import Problem
-from rlaif.service.routes import Caller, Route, Scope
+from rlaif.service.routes import CALLER, Caller, Route, Scope
 from rlaif.service.sessions import TOKEN_FIELD, TOKEN_HEADER, Session, Sessions, cookie_name
 from rlaif.service.visitor import VISITOR, Visitor
 
@@ -85,7 +85,7 @@ class Guard:
         session = None if bearer else self._session(request)
         if not bearer and (self._near or self._names.allowed):
             self._names.check(request)
-        caller = await self._caller(request, route, session)
+        request[CALLER] = caller = await self._caller(request, route, session)
         VISITOR.set(Visitor(self._sessions.token(session), "" if session is None else caller.name))
         if RANK[caller.scope] < RANK[route.scope]:
             raise Problem(
@@ -127,7 +127,10 @@ class Guard:
             raise _unknown(f"the Authorization header has {len(value):,} characters; a key has 49")
         if value[: len(SCHEME)].lower() != SCHEME:
             raise _unknown("the Authorization header does not begin with 'Bearer '")
-        return good_key(self._keyring, value[len(SCHEME) :])
+        key = value[len(SCHEME) :]
+        if (record := known_key(self._keyring, key)) is not None:
+            request[CALLER] = Caller(record.name, record.scope, record.id)
+        return good_key(self._keyring, key)
 
     async def _holder(self, record: AccessKey) -> Caller:
         await self._keyring.use(record)
@@ -155,12 +158,17 @@ def good_key(keyring: Keyring, key: str) -> AccessKey:
     Raises:
         Problem: 401 for any other.
     """
-    record = keyring.match(key) if FORM.fullmatch(key) else None
+    record = known_key(keyring, key)
     if record is None:
         raise _unknown("the key is not one of this service's")
     if fault := keyring.fault(record):
         raise _unknown(fault)
     return record
+
+
+def known_key(keyring: Keyring, key: str) -> AccessKey | None:
+    """The record of a key that was given out, good or not; None for any other text."""
+    return keyring.match(key) if FORM.fullmatch(key) else None
 
 
 def refuse_key_in_address(request: web.Request) -> None:

@@ -14,8 +14,9 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
 from rlaif.errors import RlaifError, keep_traceback
-from rlaif.service import audit, bodies
+from rlaif.service import bodies
 from rlaif.service.access import Guard, refuse_key_in_address
+from rlaif.service.audit import Log
 from rlaif.service.context import SERVICE, Service
 from rlaif.service.limits import Turnstile
 from rlaif.service.metrics import METRICS, measured
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 GUARD: Final = web.AppKey("guard", Guard)
 TURNSTILE: Final = web.AppKey("turnstile", Turnstile)
+LOG: Final = web.AppKey("log", Log)
 POLICY: Final = (
     "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 )
@@ -60,10 +62,12 @@ def build_app(service: Service, guard: Guard, routes: Sequence[Route] = ROUTES) 
     app[SERVICE] = service
     app[GUARD] = guard
     app[TURNSTILE] = Turnstile()
+    app[LOG] = Log(service.folder)
     app[METRICS] = service.metrics
     app[TABLE] = tuple(routes)
     for route in routes:
-        app.router.add_route(route.method, route.path, _answering(route))
+        # A slot takes any one segment: left to itself the router would refuse braces in it.
+        app.router.add_route(route.method, route.path.replace("}", ":[^/]+}"), _answering(route))
     app.on_response_prepare.append(_headed)
     app.on_startup.append(_started)
     app.on_shutdown.append(_stopped)
@@ -124,6 +128,7 @@ def _refusal(request: web.Request, refusal: web.HTTPException) -> str:
 
 def _told(request: web.Request, problem: Problem) -> web.Response:
     """The problem in the form its reader can use."""
+    request.app[LOG].refuse(request, problem.status)
     if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/v1/"):
         return login_page(request, problem) if problem.status == 401 else problem_page(problem)
     return problem.response()
@@ -143,7 +148,10 @@ def _answering(route: Route) -> _Answer:
                 finally:
                     service.changes += route.method != hdrs.METH_GET
             sent = reply if isinstance(reply, web.StreamResponse) else _model(reply, route.status)
-            audit.note(service.folder, request, route, caller, reply, sent.status)
+            if sent.status < 400:
+                request.app[LOG].note(request, route, caller, reply, sent.status)
+            else:  # a page that says what is wrong
+                request.app[LOG].refuse(request, sent.status)
             return sent
 
     return answer
@@ -188,7 +196,8 @@ async def _body(request: web.Request, route: Route) -> BaseModel | None:
         raise Problem(415, f"found a body of type {request.content_type!r}; send application/json")
     try:
         if request.content_type == "application/json":
-            return route.body.model_validate_json(await bodies.json_text(request, route.upload))
+            # Strict: a number is no text and 0 is not false; forms know no types, JSON does.
+            return route.body.model_validate_json(await bodies.json_text(request, route.upload), strict=True)
         fields = await bodies.form(request, route.upload)
         fields.pop(TOKEN_FIELD, None)
         return route.body.model_validate(fields)

@@ -243,13 +243,11 @@ class Engine:
             self._refuse_closing()
             entry = self._known(job_id)
             if entry.submission is None:
-                raise Problem(409, f"job {job_id!r} was run by a command; go on with: rlaif resume {job_id}")
+                raise _unfit(f"job {job_id!r} was run by a command; go on with: rlaif resume {job_id}")
             if entry.state not in RESUMABLE:
-                raise Problem(409, f"job {job_id!r} is {entry.state}; there is nothing to resume")
+                raise _unfit(f"job {job_id!r} is {entry.state}; there is nothing to resume")
             if entry.state == "budget":
-                raise Problem(
-                    409, f"job {job_id!r} stopped at its cap; raise it, and the job goes on by itself"
-                )
+                raise _unfit(f"job {job_id!r} stopped at its cap; raise it, and the job goes on by itself")
             await self._enqueue(entry)
             self._fill()
             return entry
@@ -266,7 +264,7 @@ class Engine:
             self._refuse_closing()
             entry = self._known(job_id)
             if entry.submission is None or entry.state in ("completed", "cancelled"):
-                raise Problem(409, f"job {job_id!r} is {entry.state}; its cap can no longer be changed")
+                raise _unfit(f"job {job_id!r} is {entry.state}; its cap can no longer be changed")
             fields = entry.submission.model_dump(exclude={"id"})
             # The moment tells this change from an equal one before it, whose record would be this one's.
             fields |= {"budget": budget, "caller": caller, "request": _now(), "idempotency": ""}
@@ -379,7 +377,7 @@ class Engine:
                     self._queue.remove(job_id)
                 await self._record(entry, state, note)
             else:
-                raise Problem(409, f"job {job_id!r} is {entry.state}; it cannot be {state} now")
+                raise _unfit(f"job {job_id!r} is {entry.state}; it cannot be {state} now")
             return entry
 
     def _halt(self, entry: Entry, state: Literal["paused", "cancelled", "queued"], note: str) -> None:
@@ -486,6 +484,11 @@ def _outcome(error: BaseException | None) -> tuple[JobState, str]:
             return "queued", "cut off as the service stopped"
         case _:
             return "failed", str(error)
+
+
+def _unfit(said: str) -> Problem:
+    """What is asked of a job does not fit the state it is in."""
+    return Problem(409, said, kind="job")
 
 
 def _age(entry: Entry) -> tuple[str, str]:

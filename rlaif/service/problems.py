@@ -7,13 +7,19 @@ raiser, who says what was found, what is allowed and what to do next.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from rlaif.errors import BudgetError, InputError, Interrupted, JobError, RlaifError, StoreError
 from rlaif.records import Record
+
+Kind = Literal["", "job", "budget"]
+"""What sort of problem, where the status alone does not say: a job that is in another state or would end
+badly, money that does not suffice."""
+TYPE: Final = "urn:rlaif:problem:"
+"""Begins the type of a problem whose sort is named."""
 
 
 class Fault(Record):
@@ -31,7 +37,8 @@ class ProblemDetails(Record):
     """The body of every reply from 400 on (RFC 9457)."""
 
     type: str = "about:blank"
-    """What kind of problem; the status says it all."""
+    """``urn:rlaif:problem:job`` for what does not fit a job's state, ``urn:rlaif:problem:budget`` for money
+    that does not suffice; else the status says it all."""
     title: str
     """The status in words."""
     status: int
@@ -50,6 +57,7 @@ class Problem(Exception):
         detail: one sentence for the caller.
         errors: field by field.
         headers: of the reply, e.g. ``Retry-After``.
+        kind: what sort of problem, where the status does not say.
     """
 
     def __init__(
@@ -58,8 +66,10 @@ class Problem(Exception):
         detail: str,
         errors: Sequence[Fault] = (),
         headers: dict[str, str] | None = None,
+        kind: Kind = "",
     ) -> None:
         super().__init__(detail)
+        self.kind = kind
         self.status = status
         self.errors = tuple(errors)
         self.headers = headers or {}
@@ -68,7 +78,10 @@ class Problem(Exception):
     def details(self) -> ProblemDetails:
         """The reply's body."""
         title = TITLES.get(self.status, "Error")
-        return ProblemDetails(title=title, status=self.status, detail=str(self), errors=self.errors)
+        type = f"{TYPE}{self.kind}" if self.kind else "about:blank"
+        return ProblemDetails(
+            type=type, title=title, status=self.status, detail=str(self), errors=self.errors
+        )
 
     def response(self) -> web.Response:
         """The reply."""
@@ -94,6 +107,7 @@ _STATUSES: Final[dict[type[RlaifError], int]] = {
     JobError: 409,
     Interrupted: 503,
 }
+_KINDS: Final[dict[type[RlaifError], Kind]] = {BudgetError: "budget", JobError: "job"}
 
 
 def problem_of(error: RlaifError) -> Problem:
@@ -102,7 +116,8 @@ def problem_of(error: RlaifError) -> Problem:
     if isinstance(error, InputError):
         fault = Fault(field=error.field or "", message=error.message, line=error.line)
         return Problem(status, str(error), [fault])
-    return Problem(status, str(error))
+    kind: Kind = next((_KINDS[one] for one in type(error).__mro__ if one in _KINDS), "")
+    return Problem(status, str(error), kind=kind)
 
 
 def invalid(error: ValidationError, where: str) -> Problem:

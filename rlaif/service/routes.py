@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -34,6 +34,10 @@ class Caller:
     """Most this caller may do."""
     key_id: str | None = None
     """Id of the key; None without one."""
+
+
+CALLER: Final = web.RequestKey("caller", Caller)
+"""Who sent a request, once it is known, even where it is then refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +94,5 @@ class Route:
     """Type of the reply; other types it may have follow after a comma."""
     page: bool = False
     """A page for people: HTML problems, session cookies, no place in the OpenAPI document."""
-    upload: int = 64 * 2**20
-    """Most bytes of body."""
+    upload: int = 2**16
+    """Most bytes of body; a route that takes texts says how many."""

@@ -1,7 +1,8 @@
-"""Training runs and iterations as they lie on disk: which there are, how they stand, and their curves.
+"""Training runs, iterations and sweeps as they lie on disk: which there are, how they stand, their curves.
 
 Owns reading ``config.json``, ``metrics.jsonl``, ``final/lineage.json`` and the rows of rounds, and what the
-glossary says about each number. Nothing here writes. Leaves starting and stopping runs to ``trainings``.
+glossary says about each number. Nothing here writes. Leaves starting and stopping runs to ``trainings`` and
+the points of a sweep to ``points``.
 """
 
 from __future__ import annotations
@@ -30,17 +31,23 @@ QUIET_SECONDS: Final = 180.0
 LARGEST: Final = 64 * 2**20
 """Bytes of a ``metrics.jsonl`` that are read, from its end."""
 GUIDE: Final = "guides/training-metrics.md"
+CURVE: Final = "curve.json"
+"""What a sweep leaves when it ends."""
+POINTS_FOLDER: Final = "points"
+"""Where a sweep keeps points that are finished, and the runs behind them."""
 
 State = Literal["running", "completed", "stopped", "failed"]
 
 
 class Run(Record):
-    """One training run, or one iteration of rounds."""
+    """One training run, one iteration of rounds, or one sweep of the laboratory."""
 
     id: str
-    """Name of its folder; that of a run inside an iteration is ``NAME.round-N``."""
+    """Name of its folder; that of a run inside an iteration is ``NAME.round-N``, inside a sweep
+    ``NAME.beta-0.1``."""
     method: str
-    """What trains: ``sft``, ``reward``, ``dpo``, ``kto``, ``ppo``; ``iterate`` for rounds."""
+    """What trains: ``sft``, ``reward``, ``dpo``, ``kto``, ``ppo``; ``iterate`` for rounds, ``sweep`` for a
+    sweep."""
     state: State
     """Running where it has just written, completed where its checkpoint is there."""
     parent: str
@@ -48,9 +55,9 @@ class Run(Record):
     data: str
     """What it learns from."""
     step: int | None
-    """Updates made, or rounds; None before the first."""
+    """Updates made, rounds, or points; None before the first."""
     total: int | None
-    """Updates asked for, where its file says a number."""
+    """How many were asked for, where its file says a number."""
     written_at: float | None
     """When it last wrote a number, seconds since 1970."""
     last: dict[str, float | None]
@@ -85,9 +92,14 @@ class Meaning(Record):
 
 def found(service: Service) -> dict[str, Path]:
     """Folder of every run by its id, the newest first."""
+    return {name: folder for name, folder in places(service).items() if not is_sweep(folder)}
+
+
+def places(service: Service) -> dict[str, Path]:
+    """Folder of every run and every sweep by its id, the newest first."""
     folders: dict[str, Path] = {}
     for root in roots(service):
-        for folder in _runs(root):
+        for folder in _places(root):
             name = _name(root, folder)
             if name in folders and folders[name].resolve() != folder.resolve():
                 name = f"{name}~{sha256(str(folder.resolve()).encode()).hexdigest()[:6]}"
@@ -104,6 +116,8 @@ def roots(service: Service) -> list[Path]:
 def read(name: str, folder: Path) -> Run:
     """Read how a run stands."""
     told = _json(folder / CONFIG)
+    if is_sweep(folder):
+        return _sweep(name, folder, told)
     rounds = "rounds" in told and "method" not in told
     lineage = _json(folder / "final" / LINEAGE)
     data = told.get("data")
@@ -262,15 +276,19 @@ def _series(name: str, steps: Sequence[int], values: Sequence[float | None]) -> 
     return Series(name=name, steps=tuple(steps), values=tuple(values))
 
 
-def _runs(root: Path) -> Iterator[Path]:
-    """Runs right under a folder, the folder itself if it is one, and those inside iterations."""
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is that of a sweep of the laboratory."""
+    begun = (folder / CURVE).is_file() or (folder / POINTS_FOLDER).is_dir()
+    return begun and (folder / CONFIG).is_file()
+
+
+def _places(root: Path) -> Iterator[Path]:
+    """Runs and sweeps right under a folder, the folder itself if it is one, and the runs inside them."""
     for folder in (root, *sorted(one for one in root.iterdir() if one.is_dir())):
-        if not _is_run(folder):
-            continue
-        yield folder
-        yield from (one for one in sorted(folder.glob("round-*/policy")) if _is_run(one))
-        if _is_run(folder / "start"):
-            yield folder / "start"
+        if _is_run(folder) or is_sweep(folder):
+            yield folder
+            inside = (*folder.glob("round-*/policy"), folder / "start", *folder.glob(f"{POINTS_FOLDER}/*"))
+            yield from (one for one in sorted(inside) if _is_run(one))
 
 
 def _is_run(folder: Path) -> bool:
@@ -279,7 +297,24 @@ def _is_run(folder: Path) -> bool:
 
 def _name(root: Path, folder: Path) -> str:
     parts = folder.relative_to(root).parts or (root.name,)
-    return ".".join(one for one in parts if one != "policy")
+    return ".".join(one for one in parts if one not in ("policy", POINTS_FOLDER))
+
+
+def _sweep(name: str, folder: Path, told: Mapping[str, Any]) -> Run:
+    """How a sweep stands, by the points that are finished."""
+    asked = told.get("sweep")
+    values = asked.get("values") if isinstance(asked, dict) else None
+    made = sum(one.name != "start.json" for one in (folder / POINTS_FOLDER).glob("*.json"))
+    total = len(values) if isinstance(values, list) else None
+    ended = (folder / CURVE).is_file()
+    inside = (folder, *(folder / POINTS_FOLDER).glob("*"))
+    quiet = time.time() - max(map(_changed, inside)) >= QUIET_SECONDS
+    return Run(
+        id=name, method="sweep", state="completed" if ended else "stopped" if quiet else "running",
+        parent=str(told.get("model") or ""), data=f"world {told.get('world')}",
+        step=total if ended else made, total=total, written_at=_changed(folder) or None, last={}, policy=None,
+        data_digest=None,
+    )  # fmt: skip
 
 
 def _state(folder: Path, told: Mapping[str, Any], rounds: bool, lineage: bool) -> State:
@@ -294,8 +329,8 @@ def _state(folder: Path, told: Mapping[str, Any], rounds: bool, lineage: bool) -
 
 
 def _changed(folder: Path) -> float:
-    for name in (METRICS, CONFIG):
-        if (folder / name).is_file():
+    for name in (METRICS, CURVE, POINTS_FOLDER, CONFIG):
+        if (folder / name).exists():
             return (folder / name).stat().st_mtime
     return 0.0
 

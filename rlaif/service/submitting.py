@@ -37,6 +37,8 @@ from rlaif.yamlfile import SchemaVersion
 
 MOST_ROWS: Final = 50_000
 """Prompts of one request."""
+MOST_BYTES: Final = 64 * 2**20
+"""Bytes of one request, or of an uploaded file."""
 _PATHS: Final = ("template", "scorecard", "weights", "against")
 """Settings of stages that name a file; a template may also be a shipped one, by a plain word."""
 

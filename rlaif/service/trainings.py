@@ -101,7 +101,7 @@ class Trainings:
         name = self._named(name, config)
         told = await asyncio.to_thread(self._told, path, dataset)
         if sum(one.state == "running" for one in self.children.values()) >= AT_ONCE:
-            raise Problem(409, "a run is under way already; wait until it ends, or stop it")
+            raise Problem(409, "a run is under way already; wait until it ends, or stop it", kind="job")
         self.folder.mkdir(exist_ok=True)
         log = self.folder / f".{name}.log"
         with log.open("wb") as file:

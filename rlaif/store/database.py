@@ -13,7 +13,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,18 +24,29 @@ import pyarrow as pa
 
 from rlaif.errors import StoreError
 from rlaif.journal import START, Position
-from rlaif.records import RECORDS, Fact
+from rlaif.records import RECORDS, Fact, Preference, Prompt, Sample
+from rlaif.store import seal
 from rlaif.store.tables import NAMES, R, decode, encode, table
+from rlaif.store.tallies import Tallies, Tally, from_json, to_json
 
 CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 2,
-    # A bound that replaying a write-ahead log always fits: DuckDB starts a checkpoint at 16 MiB of it.
+    # A bound that replaying a write-ahead log of LOG_BYTES always fits.
     "memory_limit": "2GB",
+    # Never by itself while open: every checkpoint is `Store.checkpoint`, which seals what it leaves behind.
+    "checkpoint_threshold": "1TiB",
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
+LOG_BYTES: Final = 16 * 2**20
+"""A write-ahead log of this size is moved into the file."""
 CHUNK_ROWS: Final = 50_000
 """Rows turned into Arrow columns at a time; bounds the memory of an add."""
+PAIR_INDEX: Final = "pair_index"
+"""The one table that holds no records: what pairs are looked for by, derived from those that do."""
+TABLES: Final = (*NAMES.values(), PAIR_INDEX)
+"""Every table whose rows are counted."""
+_INDEXED: Final = (NAMES[Prompt], NAMES[Sample], NAMES[Preference])  # what the index follows from
 READ_ROWS: Final = 10_000
 """Rows turned into records at a time; bounds the memory of a read."""
 
@@ -72,20 +82,6 @@ class DamagedError(StoreError):
         super().__init__(f"{path}: {reason}; the journal holds everything, run: rlaif db rebuild")
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What a table holds, in two numbers."""
-
-    rows: int = 0
-    """Rows."""
-    content: int = 0
-    """XOR over DuckDB's 64-bit hashes of all columns of each row: the order does not matter."""
-
-
-Tallies = dict[str, Tally]
-"""Tally by table name; an empty table has no entry."""
-
-
 class Store:
     """An open database file.
 
@@ -101,6 +97,7 @@ class Store:
         self._held: list[_Closable] = []  # cursors and readers in use; any left open would keep the file open
         self._position = START
         self._tallies: Tallies = {}
+        self._vouched = False
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -151,7 +148,33 @@ class Store:
                     chunk = records[start : start + CHUNK_ROWS]
                     tallies[name] = self._add(model, chunk, tallies.get(name, Tally()))
             self._note_applied(position, tallies)
-        self._position, self._tallies = position, tallies
+        before, self._position, self._tallies = self._tallies, position, tallies
+        if any(tallies.get(name) != before.get(name) for name in _INDEXED):
+            self.index_pairs(_indexed_rows(before))
+        if self._log_bytes() >= LOG_BYTES:
+            self.checkpoint()
+
+    def index_pairs(self, start: int = 0) -> None:
+        """Index the pairs that are not indexed yet, as far as their texts are here.
+
+        This is a transaction after the records' own, for rows have their places only then. A crash in between
+        leaves pairs for the next one; nothing else is lost.
+
+        Args:
+            start: how many pairs are known to be indexed, from the first on.
+
+        Raises:
+            StoreError: the disk is full or refuses writes.
+        """
+        if self._rows(NAMES[Preference]) == self._rows(PAIR_INDEX):
+            return
+        with translated(self.path), self._transaction():
+            added = self._writer.execute(sql("index_pairs"), {"start": start}).fetchnumpy()["row_hash"]
+            tallies = {**self._tallies, PAIR_INDEX: self._tallies.get(PAIR_INDEX, Tally()).with_rows(added)}
+            if len(added):
+                self._note_applied(self._position, tallies)
+        if len(added):
+            self._tallies = tallies
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file.
@@ -161,6 +184,13 @@ class Store:
         """
         with translated(self.path):
             self._writer.execute("CHECKPOINT")
+        self._seal()
+
+    def vouch(self) -> None:
+        """Take what the file holds for compared with the journal: it is sealed whenever no log is left."""
+        self._vouched = True
+        if self._tallies:
+            self._seal()
 
     def close(self) -> None:
         """Close the file, and with it every read still open. Closing twice is harmless.
@@ -170,6 +200,8 @@ class Store:
         """
         with translated(self.path):
             self._disconnect()
+        self._seal()
+        self._vouched = False  # from now on the file is anybody's
 
     # Reading
 
@@ -209,13 +241,20 @@ class Store:
         return None
 
     def query(self, name: str, **params: object) -> pa.Table:
-        """Run ``queries/NAME.sql``, whose ``$slots`` take ``params``, and return its rows.
+        """Run ``queries/NAME.sql`` and return its rows.
+
+        Args:
+            name: of the query.
+            params: what its ``$slots`` take; an Arrow table stands in it as a table of its name.
 
         Raises:
             StoreError: the file cannot be read; run: rlaif db rebuild.
         """
+        given = {slot: value for slot, value in params.items() if not isinstance(value, pa.Table)}
         with translated(self.path), self._holding(self._root.cursor()) as cursor:
-            return cursor.sql(_text(f"queries/{name}.sql"), params=params).to_arrow_table()
+            for slot in params.keys() - given.keys():
+                cursor.register(slot, params[slot])
+            return cursor.sql(_text(f"queries/{name}.sql"), params=given).to_arrow_table()
 
     def count(self, model: type[Fact]) -> int:
         """Number of records of one kind.
@@ -227,16 +266,29 @@ class Store:
             ((count,),) = cursor.execute(sql("count", table=NAMES[model])).fetchall()
         return int(count)
 
-    def census(self) -> Tallies:
+    def counts(self) -> dict[str, int]:
+        """Number of rows of every table.
+
+        Raises:
+            DamagedError: a table is not there.
+        """
+        with translated(self.path, opening=True), self._holding(self._root.cursor()) as cursor:
+            return {name: cursor.execute(sql("count", table=name)).fetchall()[0][0] for name in TABLES}
+
+    def census(self, behind: Tallies | None = None) -> Tallies:
         """Read every value of every row and tally what is really there.
+
+        Args:
+            behind: leave out as many rows of each table, the oldest ones.
 
         Raises:
             DamagedError: a block cannot be read.
         """
         found = {}
         with translated(self.path, opening=True), self._holding(self._root.cursor()) as cursor:
-            for name in NAMES.values():
-                ((rows, content),) = cursor.execute(sql("census", table=name)).fetchall()
+            for name in TABLES:
+                first = (behind or {}).get(name, Tally()).rows
+                ((rows, content),) = cursor.execute(sql("census", table=name), [first]).fetchall()
                 if rows:
                     found[name] = Tally(rows, content)
         return found
@@ -268,7 +320,7 @@ class Store:
                 self.path, f"its checksums are those of DuckDB {library}, and this is {duckdb.__version__}"
             )
         self._position = Position(segment, offset, crc)
-        self._tallies = {name: Tally(*tally) for name, tally in json.loads(tallies).items()}
+        self._tallies = from_json(json.loads(tallies))
 
     def _collect(
         self, batches: Iterable[tuple[Position, Sequence[Fact]]]
@@ -292,7 +344,10 @@ class Store:
             added = self._writer.execute(sql("add", table=NAMES[model])).fetchnumpy()["row_hash"]
         finally:
             self._writer.unregister("batch")
-        return Tally(before.rows + len(added), before.content ^ int(np.bitwise_xor.reduce(added)))
+        return before.with_rows(added)
+
+    def _rows(self, name: str) -> int:
+        return self._tallies.get(name, Tally()).rows
 
     def _note_applied(self, position: Position, tallies: Tallies) -> None:
         self._writer.execute(
@@ -301,7 +356,7 @@ class Store:
                 "segment": position.segment,
                 "offset": position.offset,
                 "crc": position.crc,
-                "tallies": json.dumps({name: [one.rows, one.content] for name, one in tallies.items()}),
+                "tallies": json.dumps(to_json(tallies)),
                 "library": duckdb.__version__,
             },
         )
@@ -329,6 +384,14 @@ class Store:
             if one in self._held:
                 self._held.remove(one)
             one.close()
+
+    def _log_bytes(self) -> int:
+        log = self.path.with_name(f"{self.path.name}.wal")
+        return log.stat().st_size if log.exists() else 0
+
+    def _seal(self) -> None:
+        if self._vouched and not self._log_bytes() and seal.read(self.path) != self._tallies:
+            seal.write(self.path, self._tallies)
 
     def _disconnect(self) -> None:
         while self._held:
@@ -378,6 +441,12 @@ def _sentence(path: Path, error: duckdb.Error) -> StoreError:
             )
     (first, *_) = message.splitlines() or [""]
     return DamagedError(path, first)
+
+
+def _indexed_rows(tallies: Tallies) -> int:
+    """How many pairs, from the first on, are surely indexed: all of them, or none."""
+    pairs = tallies.get(NAMES[Preference], Tally()).rows
+    return pairs if pairs == tallies.get(PAIR_INDEX, Tally()).rows else 0
 
 
 def sql(name: str, **slots: str) -> str:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from rlaif.errors import StoreError
 from rlaif.journal import Journal, Repair
-from rlaif.store.database import DamagedError, Store, Tallies, Tally
+from rlaif.store.database import DamagedError, Store
 from rlaif.store.recovery import catch_up, open_store, set_aside
 from rlaif.store.tables import NAMES
+from rlaif.store.tallies import Tallies, Tally
 from rlaif.store.workspace import Lock, usable
 
 

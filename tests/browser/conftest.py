@@ -321,6 +321,30 @@ def axe() -> Callable[[Any], list[str]]:
     return findings
 
 
+def planted(page: Any) -> list[str]:
+    """What a page holds that no template writes: what a text becomes where it is taken for markup."""
+    return page.evaluate(
+        """() => {
+            const never = new Set(["audio", "base", "embed", "iframe", "img", "marquee", "math", "noscript",
+                "object", "template", "video", "animate", "foreignobject"]);
+            const leads = new Set(["href", "src", "action", "formaction", "xlink:href", "data"]);
+            const elsewhere = /^\\s*(javascript|data):|^(https?:)?\\/\\/attacker/i;
+            const found = [];
+            for (const one of document.querySelectorAll("*")) {
+                const name = one.localName.toLowerCase();
+                const misplaced = ["script", "style", "link", "meta"].includes(name) && one.closest("main");
+                if (never.has(name) || misplaced) found.push(one.outerHTML.slice(0, 120));
+                for (const { name: key, value } of one.attributes)
+                    if (key.startsWith("on") || (key === "style" && !one.closest(".uplot"))
+                        || (leads.has(key) && elsewhere.test(value))
+                        || (key.startsWith("hx-") && /attacker|alert\\(/.test(value)))
+                        found.push(`${name} ${key}=${value}`.slice(0, 120));
+            }
+            return found;
+        }"""
+    )
+
+
 def sideways(page: Any) -> int:
     """By how many pixels the page is wider than its window."""
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

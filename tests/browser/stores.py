@@ -4,10 +4,11 @@ Each function fills a new output folder; the servers of ``conftest`` then serve 
 """
 
 import asyncio
+import itertools
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from rlaif.records import (
     Prompt,
     Sample,
     SamplingParams,
+    StoredScorecard,
     TaskState,
 )
 from rlaif.review.agreement import agree
@@ -63,33 +65,47 @@ def demo(folder: Path) -> None:
     )
 
 
-def worked(folder: Path, model: str = "mock:text") -> None:
-    """The quick start's questions, and all that people do with a job: labels, scorecards, training."""
-    path = write(folder.parent / f"{folder.name}-pipeline", policy=model, judge=model)
-    asked = bundled("quickstart.yaml").parent / "prompts" / "quickstart.jsonl"
-    (path.parent / "prompts.jsonl").write_text(asked.read_text())
-    asyncio.run(_worked(folder, path))
+def worked(folder: Path, model: str = "mock:text", size: str = "toy") -> None:
+    """The quick start's questions, and all that people do with a job: labels, a second opinion, training."""
+    told = {"kitchen": "helpfulness", "second-opinion": "helpfulness_zh"}
+    asyncio.run(_worked(folder, [_asked(folder, name, model, which) for name, which in told.items()]))
     training = folder / "training"
     for name, start, seed in (("dpo", 0.69, 1), ("dpo-low-rate", 0.72, 2)):
-        trained.run(training / name, _learning(start, seed))
+        trained.run(training / name, _learning(start, seed), steps=120)
     trained.ppo(training / "ppo")
     trained.rounds(training / "rounds")
+    trained.sweep(training / "best-of-n", size)
 
 
-async def _worked(folder: Path, path: Path) -> None:
+def _asked(folder: Path, name: str, model: str, constitution: str) -> Path:
+    """A pipeline over the quick start's questions: the same samples, judged under one or another text."""
+    path = write(folder.parent / f"{folder.name}-{name}", policy=model, judge=model)
+    told = path.read_text().replace("name: small", f"name: {name}")
+    path.write_text(told.replace("/helpfulness.yaml", f"/{constitution}.yaml"))
+    asked = bundled("quickstart.yaml").parent / "prompts" / "quickstart.jsonl"
+    (path.parent / "prompts.jsonl").write_text(asked.read_text())
+    return path
+
+
+async def _worked(folder: Path, paths: Sequence[Path]) -> None:
     options = Options(folder=folder, allow_unpriced=True)
-    await run_pipeline(load_pipeline(path), options, Settings.load(), Silent())
+    for path in paths:
+        await run_pipeline(load_pipeline(path), options, Settings.load(), Silent())
     workspace = Workspace.open(folder)
     try:
-        pairs = list(islice(workspace.store.read(Preference, "axis = 'helpfulness'"), 24))
+        judged = [one for one in workspace.store.read(PreferenceSet) if one.axis == "helpfulness"]
+        first = workspace.store.read(Preference, '"set" = ?', [judged[0].id])
+        pairs = list(islice(first, 24))
         await keep(workspace, [label for at, pair in enumerate(pairs) for label in _said(pair, at)])
-        [judged] = [one for one in workspace.store.read(PreferenceSet) if one.axis == "helpfulness"]
-        await agree(workspace, judged.id)
+        for one in judged:
+            await agree(workspace, one.id)
         cards = [
             measured.scorecard("compatible:lab/large", slices=3),
             measured.scorecard("compatible:lab/small", "position", slices=3),
         ]
-        await workspace.commit(cards, job_id="made")
+        known = {"constitution": judged[0].constitution}
+        told = [StoredScorecard.make(**{**one.model_dump(exclude={"id"}), **known}) for one in cards]
+        await workspace.commit(told, job_id="made")
     finally:
         await workspace.close()
 
@@ -112,7 +128,7 @@ def _learning(start: float, seed: int, updates: int = 120) -> list[dict[str, Any
             "loss": start - 0.28 * gain + draw.gauss(0, 0.02),
             "margin": 1.1 * gain + draw.gauss(0, 0.08),
             "accuracy": 0.5 + 0.24 * gain + draw.gauss(0, 0.04),
-            "learning_rate": 1e-5 * min(1, step / 12) * (1 - step / (updates + 1)),
+            "lr": 1e-5 * min(1, step / 12) * (1 - step / (updates + 1)),
         }
         lines.append({"step": step, **{name: round(value, 8) for name, value in line.items()}})
         if step % 20 == 0:
@@ -122,8 +138,14 @@ def _learning(start: float, seed: int, updates: int = 120) -> list[dict[str, Any
 
 
 def hostile(folder: Path) -> None:
-    """Records whose every free text is a payload."""
+    """Records and runs whose every free text is a payload."""
     asyncio.run(_commit(folder, _hostile()))
+    plain = (one.replace("/", " ") for one in PAYLOADS if one.isprintable() and 1 < len(one) < 80)
+    named = list(dict.fromkeys(plain))[1::2]  # a page and its curves for each: half of them will do
+    for number, name in enumerate(named):
+        line = {"step": 1, "loss": 0.5, PAYLOADS[number]: 1.0, f"eval/{name}": 0.0}
+        told = {"method": name, "parent": PAYLOADS[number], "data": {"path": name, "table": name}, name: name}
+        trained.run(folder / "training" / name, [line, {**line, "step": 2}], **told)
 
 
 def large(folder: Path) -> None:
@@ -161,6 +183,13 @@ def _hostile() -> Iterator[Fact]:
     yield made
     for number, payload in enumerate(PAYLOADS):
         yield from _hostile_pair(number, payload, made)
+    measured_one = measured.scorecard("judge", "position")
+    cells = dict(zip(PAYLOADS[:12], itertools.cycle(measured_one.cells.values()), strict=False))
+    for payload in PAYLOADS[:4]:
+        told = measured_one.model_dump(exclude={"id", "cells", "judge", "mode", "constitution"})
+        yield StoredScorecard.make(
+            judge=payload, mode=payload, constitution="constitution_hostile", cells=cells, **told
+        )
 
 
 def _hostile_pair(number: int, payload: str, made: PreferenceSet) -> Iterator[Fact]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.authoring.judges import TEXT
-from tests.browser.conftest import NARROW, WIDE, sideways
+from tests.browser.conftest import NARROW, WIDE, planted, sideways
+from tests.browser.payloads import PAYLOADS
 
 PAGES = ("/constitutions", "/constitutions/helpfulness")
 FAULTY = TEXT.replace("id: colours", "id: helpfulness").replace("axis: colours", "axiss: colours")
@@ -103,10 +104,25 @@ def test_a_new_one_from_another(own_site: Any, visit: Callable[..., Any]) -> Non
     page.locator("text=Saved as version 1").wait_for()
 
 
-def test_the_payloads_do_nothing_in_the_editor(own_site: Any, visit: Callable[..., Any]) -> None:
-    payloads = (Path(__file__).parent / "payloads.py").read_text()
+def test_the_payloads_do_nothing_in_the_editor(
+    own_site: Any, visit: Callable[..., Any], allowed: set[int]
+) -> None:
+    """As lines that changed, as a key that is unknown, and in the reply of a save that is refused."""
+    allowed.add(422)
     page = visit(f"{own_site('empty')}/constitutions/helpfulness")
-    page.fill("#text", f"title: |\n  {payloads}".replace("\n", "\n  ")[:100_000])
+    lines = [one for one in PAYLOADS if one.isprintable() and one.strip() and len(one) < 1_000]
+    assert len(lines) > 70
+    keys = [json.dumps(one) for one in lines if one.isascii()]
+    text = "".join(f"# {one}\n" for one in lines) + page.input_value("#text")
+    page.fill("#text", text + "".join(f"{one}: 1\n" for one in keys))
     page.locator("#lint .badge.bad").wait_for()
+    told = " ".join(page.locator("#lint li").all_text_contents())
+    assert "<script>alert(document.domain)</script>" in told
     page.click("#changes button")
     page.locator(".diff").first.wait_for()
+    assert {f"# {one}" for one in lines} <= set(page.locator(".diff pre").all_text_contents())
+    assert planted(page) == []
+    page.click("text=Save as a new version")
+    page.locator(".notice.bad").wait_for()
+    assert page.input_value("#text").startswith(f"# {lines[0]}\n")
+    assert planted(page) == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rlaif.service.web.render import NAVIGATION
-from tests.browser.conftest import NARROW, WIDE, Sites, nodes, sideways, weight
+from tests.browser.conftest import NARROW, WIDE, Sites, nodes, planted, sideways, weight
 from tests.browser.payloads import PAYLOADS
 
 PAGES = [address for _, address in NAVIGATION]
@@ -25,6 +25,7 @@ def test_page_loads_and_fits(
     assert nodes(wide) <= 3_000
     assert weight(wide) <= 250_000
     assert axe(wide) == []
+    assert planted(wide) == []
     narrow = visit(f"{sites[store]}{address}", size=NARROW, dark=True)
     assert sideways(narrow) == 0
     assert axe(narrow) == []

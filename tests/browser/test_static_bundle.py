@@ -13,7 +13,7 @@ from rlaif.pipeline import opened
 from rlaif.service.context import Service
 from rlaif.service.web.bundle import write_bundle
 from rlaif.settings import Settings
-from tests.browser.conftest import NARROW, sideways
+from tests.browser.conftest import NARROW, planted, sideways
 
 Make = Callable[[str], Path]
 
@@ -45,7 +45,7 @@ def test_every_file_opens_from_disk(
         assert page.locator("main script, form").count() == 0
         assert page.evaluate("document.styleSheets.length") >= 1
         assert sideways(page) == 0
-        assert axe(page) == []
+        assert (axe(page), planted(page)) == ([], [])
 
 
 def test_every_link_leads_to_a_file_of_the_bundle(made: Make, tmp_path: Path):

@@ -1,7 +1,4 @@
-"""The command, with mock models that take as long as models do: there is time to watch a job.
-
-python -m tests.browser.unhurried serve --demo ...
-"""
+"""The command with mock models that take as long as models do: there is time to watch a job."""
 
 import asyncio
 from collections.abc import Mapping

@@ -207,6 +207,7 @@ CALLS = {
     "parsed, not committed": Around(STORE, "Workspace.commit"),
     "committed, not applied": Around(DATABASE, "Store.apply"),
     "in the store's transaction": Around(DATABASE, "Store._note_applied"),
+    "applied, not indexed": Around(DATABASE, "Store.index_pairs"),
     "applied": Around(DATABASE, "Store.apply", True),
     "a new segment begun": NewSegment(),
 }

@@ -14,6 +14,7 @@ from rlaif.review import pages as module
 from rlaif.review.choice import cursor_of, place_of
 from rlaif.review.tables import cell, rows_of
 from rlaif.store import Workspace
+from tests import factory
 from tests.review.conftest import flag, preferences
 
 
@@ -62,6 +63,7 @@ async def test_narrow_filters_pass_what_they_say(workspace: Workspace) -> None:
 
 async def test_filters_on_texts_read_the_texts(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STRETCH", 10)  # several stretches, some without a pair that passes
+    monkeypatch.setattr(module, "SECONDS", 0.0)  # one a page
     texts = {one.id: one.response for one in workspace.store.read(Sample)}
     prompts = {one.id: one.text for one in workspace.store.read(Prompt)}
 
@@ -76,10 +78,58 @@ async def test_filters_on_texts_read_the_texts(workspace: Workspace, monkeypatch
     assert 0 < len(expected(workspace, says)) < len(expected(workspace, lambda one: True))
     for limit in (2, 50):
         assert all_ids(workspace, Choice(min_length_gap=100), limit) == expected(workspace, apart)
+        assert page(workspace.store, Choice(min_length_gap=100)).counted == len(expected(workspace, apart))
         assert all_ids(workspace, Choice(text="LENTILS"), limit) == expected(workspace, says)
     found = page(workspace.store, Choice(text="no such words"), limit=5)
     assert (found.data, found.counted, found.looked_at) == ((), None, 10)
     assert found.after is not None
+
+
+async def test_a_page_says_how_far_it_looked(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STRETCH", 10)
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    nowhere, safety = Choice(text="no such words", axis="safety"), len(preferences(workspace, "safety"))
+    after, reached = None, []
+    while True:
+        shown = page(workspace.store, nowhere, after=after)
+        assert (shown.data, shown.counted, shown.among) == ((), None, safety)
+        reached.append(shown.reached)
+        after = shown.after
+        if after is None:
+            break
+    assert reached == [*range(10, safety, 10), safety]
+    monkeypatch.setattr(module, "SECONDS", 60.0)
+    shown = page(workspace.store, nowhere)
+    assert (shown.after, shown.looked_at, shown.reached) == (None, safety, safety)
+
+
+async def test_a_page_ends_with_its_last_pair(workspace: Workspace) -> None:
+    whole = expected(workspace, lambda one: True)
+    assert len(all_ids(workspace, Choice(text="lentils"))) > 2
+    shown = page(workspace.store, Choice(text="lentils"), limit=1)
+    assert shown.looked_at == shown.reached == whole.index(shown.data[0].id) + 1
+    second = page(workspace.store, Choice(text="lentils"), limit=1, after=shown.after)
+    assert second.reached == whole.index(second.data[0].id) + 1 == shown.reached + second.looked_at
+    assert page(workspace.store, Choice(), limit=3).reached == 3
+
+
+async def test_a_pair_is_there_once_its_texts_are(workspace: Workspace) -> None:
+    made = factory.world(prompts=2, seed=5)
+    [*pairs] = made.of(Preference)
+    before = page(workspace.store, Choice()).counted
+    assert before is not None
+    await workspace.commit(pairs, job_id="j")
+    await workspace.flush()
+    assert page(workspace.store, Choice()).counted == before
+    drawn = made.of(Sample)
+    await workspace.commit([*made.of(Prompt), *drawn[:-1]], job_id="j")
+    await workspace.flush()
+    some = [one for one in pairs if drawn[-1].id not in (one.chosen_id, one.rejected_id)]
+    assert all_ids(workspace, Choice())[before:] == [one.id for one in some]
+    await workspace.commit(drawn[-1:], job_id="j")
+    await workspace.flush()
+    assert sorted(all_ids(workspace, Choice())[before:]) == sorted(one.id for one in pairs)
+    assert workspace.store.census() == workspace.store.tallies
 
 
 async def test_flags_and_labels_filter(workspace: Workspace) -> None:

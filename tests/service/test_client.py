@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 import rlaif
-from rlaif.errors import InputError, JobError, StoreError
+from rlaif.errors import BudgetError, InputError, JobError, StoreError
 from rlaif.exports import MANIFEST
 from tests.service.asked import MODEL, api, job, pipeline, settings
 from tests.upstream import Upstream, serving
@@ -62,11 +63,46 @@ async def test_problems_are_the_packages_exceptions(tmp_path: Path) -> None:
         await service.wait(made.id)
         with pytest.raises(JobError, match="nothing to resume"):
             await service.resume(made.id)
+        await service.submit(pipeline(), ["x"], idempotency_key="k")
+        with pytest.raises(InputError, match="with another body before"):
+            await service.submit(pipeline(), ["y"], idempotency_key="k")
     with pytest.raises(StoreError, match="no service answers"):
         async with rlaif.Client("http://127.0.0.1:9") as service:
             await service.jobs()
     with pytest.raises(InputError, match="not open"):
         await rlaif.Client().jobs()
+
+
+async def test_money_that_does_not_suffice_is_a_matter_of_budget(tmp_path: Path) -> None:
+    upstream = Upstream()
+    async with serving(upstream), api(tmp_path / "out", settings(tmp_path, upstream)) as there:
+        async with rlaif.Client(there.address) as service:
+            with pytest.raises(BudgetError, match="cap"):
+                await service.judge(
+                    "Two and two?", ["4", "5"], constitution="helpfulness", judge=MODEL, budget=1e-9
+                )
+
+
+CONFLICTS = {
+    "urn:rlaif:problem:job": JobError,
+    "urn:rlaif:problem:budget": BudgetError,
+    "about:blank": InputError,
+    "urn:rlaif:problem:unheard-of": InputError,
+}
+
+
+@pytest.mark.parametrize("type", CONFLICTS)
+async def test_each_conflict_is_the_exception_its_type_names(type: str) -> None:
+    async def conflict(_: web.Request) -> web.Response:
+        told = {"type": type, "title": "Conflict", "status": 409, "detail": "no"}
+        return web.json_response(told, status=409, content_type="application/problem+json")
+
+    app = web.Application()
+    app.router.add_get("/v1/jobs/one", conflict)
+    async with TestServer(app) as server, rlaif.Client(str(server.make_url(""))) as service:
+        with pytest.raises(rlaif.RlaifError) as raised:
+            await service.job("one")
+    assert raised.type is CONFLICTS[type]
 
 
 async def test_what_is_no_service_is_said_to_be_none(tmp_path: Path) -> None:

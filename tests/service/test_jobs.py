@@ -259,3 +259,15 @@ async def test_a_batch_file_that_is_no_job_is_refused_with_its_line(tmp_path: Pa
             status, said = await send_lines(service, lines)
             assert (status, said["detail"].partition(":")[0]) == (422, field)
         assert (await service.get("/v1/jobs"))["data"] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/v1/responses", "/v1/completions", "/v1/embeddings", "/v1/moderations", "v1/chat/completions", ""],
+)
+async def test_other_endpoints_of_a_batch_file_are_refused_by_name(tmp_path: Path, url: str) -> None:
+    async with api(tmp_path / "out") as service:
+        status, said = await send_lines(service, [*batch_lines(1), {**batch_lines(2)[1], "url": url}])
+    assert status == 422
+    assert f"found {url!r}; a file's lines go to /v1/chat/completions and nowhere else" in said["detail"]
+    assert said["errors"][0]["line"] == 2

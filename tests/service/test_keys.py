@@ -10,13 +10,17 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from rlaif.errors import InputError
 from rlaif.pipeline import opened
 from rlaif.records import AccessKey, KeyEvent
+from rlaif.service.audit import Log
 from rlaif.service.keys import FORM, Keyring
+from rlaif.service.routes import CALLER, Caller
 from tests.service.served import Served, served
 
 NOON = datetime(2030, 5, 1, 12, 0, tzinfo=UTC)
@@ -174,10 +178,60 @@ def test_changes_are_noted(tmp_path: Path) -> None:
         near.ask("DELETE", f"/v1/keys/{made['id']}", [near.bearer()])
         near.ask("GET", "/v1/keys", [near.bearer()])
         near.send("POST", "/v1/keys", {"name": "refused"}, [near.bearer("read")])
-    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    told = [(one["caller"], one["what"], one["id"], one["status"]) for one in lines]
-    assert told == [("admin", "Make a key", made["id"], 201), ("admin", "Revoke a key", made["id"], 200)]
+    told = [(one["caller"], one["what"], one["id"], one["status"]) for one in noted(tmp_path)]
+    assert told == [
+        ("admin", "Make a key", made["id"], 201), ("admin", "Revoke a key", made["id"], 200),
+        ("read", "refused", None, 403),
+    ]  # fmt: skip
     assert made["key"] not in (tmp_path / "audit.jsonl").read_text()
+
+
+def noted(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+
+
+def test_what_is_refused_to_a_key_is_noted(tmp_path: Path) -> None:
+    with served(tmp_path, require_key=True) as near:
+        near.ask("GET", "/v1/keys")  # nobody in particular
+        near.ask("GET", "/v1/keys", [("Authorization", f"Bearer rlaif_{'A' * 43}")])
+        near.ask("GET", "/v1/jobs/none", [near.bearer("read")])  # nothing is refused, there is nothing
+        near.ask("GET", "/v1/jobs", [near.bearer("revoked")])
+        near.ask("GET", "/v1/jobs", [near.bearer("expired")])
+        near.send("POST", "/v1/keys", {"name": "x", "nonsense": 1}, [near.bearer("admin")])
+        near.send("POST", "/v1/jobs/none/pause", {}, [near.bearer("run")])
+        cookie = ("Cookie", near.log_in("read"))
+        near.ask("POST", "/keys", [cookie, ("Origin", near.origin)], b"")
+    assert [(one["caller"], one["method"], one["path"], one["status"]) for one in noted(tmp_path)] == [
+        ("revoked", "GET", "/v1/jobs", 401), ("expired", "GET", "/v1/jobs", 401),
+        ("admin", "POST", "/v1/keys", 422), ("run", "POST", "/v1/jobs/none/pause", 404),
+        ("nobody", "POST", "/login", 303), ("read", "POST", "/keys", 403),
+    ]  # fmt: skip
+
+
+def test_refusals_do_not_fill_the_disk(tmp_path: Path) -> None:
+    clock = [0.0]
+    log = Log(tmp_path, lambda: clock[0])
+
+    def refuse(times: int, key: str = "ak_1") -> None:
+        request = make_mocked_request("POST", f"/v1/{'x' * 5_000}")
+        request[CALLER] = Caller("tester", "read", key)
+        for _ in range(times):
+            log.refuse(request, 403)
+
+    refuse(1_000)
+    assert len(noted(tmp_path)) == 20
+    assert max(len(json.dumps(one)) for one in noted(tmp_path)) < 600
+    refuse(1, "ak_2")  # another key has lines of its own
+    assert len(noted(tmp_path)) == 21
+    clock[0] = 119.0
+    refuse(5)
+    assert [one["unsaid"] for one in noted(tmp_path)][20:] == [0, 980]
+    clock[0] = 121.0
+    refuse(2)
+    assert [one["unsaid"] for one in noted(tmp_path)][22:] == [4]
+    clock[0] = 1e9
+    refuse(50)
+    assert len(noted(tmp_path)) == 43
 
 
 # The command

@@ -65,7 +65,9 @@ async def reached(upstream: Upstream, calls: int) -> None:
 
 async def finished(api: Api, event: str) -> bool:
     """Whether an event may have been the last one: every job is completed."""
-    return event in {"lost", "state"} and all(one["state"] == "completed" for one in (await api.get("/v1/jobs"))["data"])
+    return event in {"lost", "state"} and all(
+        one["state"] == "completed" for one in (await api.get("/v1/jobs"))["data"]
+    )
 
 
 async def test_after_a_kill_jobs_go_on_watchers_come_back_and_nothing_is_bought_twice(tmp_path: Path) -> None:
@@ -84,7 +86,9 @@ async def test_after_a_kill_jobs_go_on_watchers_come_back_and_nothing_is_bought_
                     async for event in watch(api.session, "/v1/events", last):
                         last = event.id
                         names.append(event.name)
-                        if len(names) > 1 and (len(upstream.ledger) >= goal or await finished(api, event.name)):
+                        if len(names) > 1 and (
+                            len(upstream.ledger) >= goal or await finished(api, event.name)
+                        ):
                             break
                 if kills:
                     assert names[1] == "lost"  # its ids are of the service that was killed

@@ -179,8 +179,9 @@ def test_the_table_as_csv(tmp_path: Path) -> None:
     found = points(trained.rounds(tmp_path / "loop"))
     assert found is not None
     head, *rows = overoptimisation.table(found).splitlines()
-    assert head == "step,kl,sqrt_kl,proxy,proxy_error,gold,gold_error,second,second_error,tokens,hedging"
-    assert rows[2] == "2,4.0,2.0,0.7,0.02,0.42,0.02,,,42.0,0.1"
+    opinions = "proxy,proxy_error,gold,gold_error,second,second_error"
+    assert head == f"point,step,kl,sqrt_kl,{opinions},tokens,hedging"
+    assert rows[2] == "round 2,2,4.0,2.0,0.7,0.02,0.42,0.02,,,42.0,0.1"
 
 
 # Over HTTP

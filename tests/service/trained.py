@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rlaif.iterations.records import Figures, Opinion, Policy, Row
+from rlaif.lab.config import Sweeping
+from rlaif.lab.overoptimisation import overoptimise
 
 GOLD = (0.10, 0.30, 0.42, 0.40, 0.22, 0.05)
 PROXY = (0.1, 0.4, 0.7, 1.0, 1.3, 1.5)
@@ -93,4 +95,15 @@ def rounds(folder: Path, gold: Sequence[float | None] = GOLD, asked: int | None 
     for one in rows:
         (folder / f"round-{one.round}").mkdir()
         (folder / f"round-{one.round}" / "row.json").write_text(one.model_dump_json())
+    return folder
+
+
+def sweep(folder: Path, size: str = "toy") -> Path:
+    """A sweep of the laboratory over a table: best of n by a proxy that cannot see where gold bends."""
+    asked = {
+        "schema_version": 1, "name": "best_of_n", "output": str(folder), "size": size, "world": "features",
+        "proxy": {"kind": "world", "comparisons": 5000},
+        "sweep": {"kind": "best_of_n", "values": [2**power for power in range(1, 13)]},
+    }  # fmt: skip
+    overoptimise(Sweeping.model_validate(asked))
     return folder

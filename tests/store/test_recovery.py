@@ -11,7 +11,7 @@ import pytest
 from rlaif.errors import StoreError
 from rlaif.journal import Journal
 from rlaif.records import RECORDS, Fact, Sample
-from rlaif.store import Workspace, select
+from rlaif.store import Store, Workspace, seal, select
 from rlaif.store.recovery import open_store, set_aside
 from tests.store.facts import preference, prompt, sample, task
 from tests.store.victim import commits
@@ -36,6 +36,16 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(crashed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(crashed, tmp_path / "w"))
+
+
+@pytest.fixture
+def sealed(folder: Path, crashed: Path) -> Path:
+    """The same, where the file is still the one that its checkpoint sealed."""
+    told = seal.read(crashed / "store.duckdb")
+    assert told is not None
+    assert 0 < told["tasks"].rows < COUNT
+    seal.write(folder / "store.duckdb", told)
+    return folder
 
 
 def rows(workspace: Workspace) -> dict[str, list[Fact]]:
@@ -79,6 +89,22 @@ def test_a_crashed_store_can_be_asked_without_touching_it(folder: Path) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+async def test_of_a_crashed_store_that_was_sealed_the_log_is_read(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = seal.read(sealed / "store.duckdb")
+    found = []
+    monkeypatch.setattr(Store, "census", lambda *args, census=Store.census, **named: (
+        found.append(census(*args, **named)) or found[-1]
+    ))  # fmt: skip
+    assert await opened(sealed) == by_kind(EVERYTHING)
+    assert known is not None
+    [after] = found
+    assert {name: after[name].rows + known[name].rows for name in known} == {
+        "prompts": COUNT, "samples": 2 * COUNT, "preferences": COUNT, "tasks": COUNT,
+    }  # fmt: skip
+
+
 def flip(content: bytes, where: random.Random) -> bytes:
     at = where.randrange(len(content))
     return content[:at] + bytes([content[at] ^ where.randrange(1, 256)]) + content[at + 1 :]
@@ -118,6 +144,21 @@ async def test_damage_never_shows(folder: Path, name: str, how: str, seed: int) 
     await spoil(folder, name, how, seed)
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("name", "how"), DAMAGE)
+async def test_damage_never_shows_in_what_was_sealed(sealed: Path, name: str, how: str, seed: int) -> None:
+    await spoil(sealed, name, how, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 160))
+@pytest.mark.parametrize(("name", "how"), DAMAGE)
+async def test_damage_never_shows_in_what_was_sealed_at_length(
+    sealed: Path, name: str, how: str, seed: int
+) -> None:
+    await spoil(sealed, name, how, seed)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 160))
 @pytest.mark.parametrize(("name", "how"), DAMAGE)
@@ -145,6 +186,14 @@ LIES = {
     "it was applied from elsewhere": "UPDATE applied SET crc = crc + 1",
     "what was applied is garbled": "UPDATE applied SET tallies = '{'",
 }
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_sealed_store_that_lies_is_rebuilt(sealed: Path, lie: str) -> None:
+    with duckdb.connect(str(sealed / "store.duckdb")) as connection:
+        connection.execute(LIES[lie]).fetchall()
+    assert await opened(sealed) == by_kind(EVERYTHING)
+    assert (sealed / "store.duckdb.damaged-1").exists()
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -182,6 +231,11 @@ async def test_a_lost_journal_line_is_told(folder: Path, capfd: pytest.CaptureFi
 
 
 ABORTS = ("before_truncate", "before_header", "after_free_list_write", "before_wal_finish")
+
+
+@pytest.mark.parametrize("point", ABORTS)
+async def test_a_checkpoint_of_a_sealed_file_cut_short(sealed: Path, point: str) -> None:
+    await test_a_checkpoint_cut_short(sealed, point)
 
 
 @pytest.mark.parametrize("point", ABORTS)

@@ -41,7 +41,7 @@ def test_a_sound_store(folder: Path) -> None:
         "prompts": Rows(3, 3), "tasks": Rows(3, 3), "preferences": Rows(1, 1),
     }  # fmt: skip
     assert len(report.tables) == len(RECORDS)
-    assert files(folder) == ["journal", "lock", "store.duckdb"]
+    assert files(folder) == ["journal", "lock", "store.duckdb", "store.duckdb.seal"]
 
 
 def test_a_missing_row(folder: Path) -> None:
@@ -50,7 +50,12 @@ def test_a_missing_row(folder: Path) -> None:
     assert not report.equal
     assert report.problem == "tasks: rows differ from the journal's"
     assert report.tables["tasks"] == Rows(3, 2)
-    assert files(folder) == ["journal", "lock", "store.duckdb"]  # a check repairs nothing
+    assert files(folder) == [
+        "journal",
+        "lock",
+        "store.duckdb",
+        "store.duckdb.seal",
+    ]  # a check repairs nothing
 
 
 def test_a_changed_value(folder: Path) -> None:
@@ -76,7 +81,7 @@ def test_an_unreadable_and_a_missing_store(folder: Path) -> None:
     report = check(folder)
     assert report.problem == "store.duckdb does not exist"
     assert report.tables["prompts"] == Rows(3, 0)
-    assert files(folder) == ["journal", "lock"]
+    assert files(folder) == ["journal", "lock", "store.duckdb.seal"]
 
 
 def test_a_rebuild_mends_and_keeps_the_old_file(folder: Path) -> None:
@@ -84,7 +89,7 @@ def test_a_rebuild_mends_and_keeps_the_old_file(folder: Path) -> None:
     report = rebuild(folder)
     assert report.equal
     assert report.tables["prompts"] == Rows(3, 3)
-    assert files(folder) == ["journal", "lock", "store.duckdb", "store.duckdb.damaged-1"]
+    assert files(folder) == ["journal", "lock", "store.duckdb", "store.duckdb.damaged-1", "store.duckdb.seal"]
     (folder / "store.duckdb").unlink()
     assert rebuild(folder).equal
     assert "store.duckdb.damaged-2" not in files(folder)

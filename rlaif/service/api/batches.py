@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from rlaif.complaints import shown
 from rlaif.pipeline.config import SampleStage
 from rlaif.records import Message, Record, SamplingParams
 from rlaif.sampling import Policy
@@ -17,11 +18,11 @@ from rlaif.service import bodies
 from rlaif.service.api.jobs import BatchJob, submitted
 from rlaif.service.problems import Fault, Problem
 from rlaif.service.routes import Call, Route
-from rlaif.service.submitting import JobRequest, PipelineRequest
+from rlaif.service.submitting import MOST_BYTES, JobRequest, PipelineRequest
 
 LINES: Final = "application/jsonl"
-MOST: Final = 64 * 2**20
-"""Bytes of a file."""
+ENDPOINT: Final = "/v1/chat/completions"
+"""Where the lines of a file go; no other endpoint of that API is taken."""
 
 
 class Draw(BaseModel):
@@ -47,6 +48,16 @@ class Draw(BaseModel):
         return Policy(model=self.model, params=knobs, k=self.n)
 
 
+def _taken(url: str) -> str:
+    """Refuse any other endpoint, saying what to do instead."""
+    if url != ENDPOINT:
+        raise ValueError(
+            f"found {shown(url)}; a file's lines go to {ENDPOINT} and nowhere else. Responses are compared by"
+            " POST /v1/judgments, and by judge stages of POST /v1/jobs"
+        )
+    return url
+
+
 class Line(BaseModel):
     """One line."""
 
@@ -54,7 +65,7 @@ class Line(BaseModel):
 
     custom_id: Annotated[str, Field(min_length=1, max_length=300)]
     method: Literal["POST"]
-    url: Literal["/v1/chat/completions"]
+    url: Annotated[str, AfterValidator(_taken)]
     body: Draw
 
 
@@ -70,13 +81,19 @@ class BatchQuery(Record):
 
 
 async def batch(call: Call) -> BatchJob:
-    """Take a file in as a job that samples."""
+    """Take a file in as a job that samples.
+
+    The body is the file itself, as JSON lines of ``custom_id``, ``method`` (``POST``), ``url`` and ``body``.
+    The one endpoint taken as ``url`` is ``/v1/chat/completions``: a file of ``/v1/responses``,
+    ``/v1/completions``, ``/v1/embeddings`` or ``/v1/moderations`` is refused with 422, naming the line. All
+    lines ask the same model under the same knobs.
+    """
     if call.request.content_type not in (LINES, "application/x-ndjson"):
         raise Problem(415, f"found a body of type {call.request.content_type!r}; send {LINES}")
     query, rows = call.query(BatchQuery), {}
     policy: Policy | None = None
     number = 0
-    async for text in bodies.lines(call.request, MOST):
+    async for text in bodies.lines(call.request, MOST_BYTES):
         number += 1
         line = _line(text, number)
         policy = policy or line.body.policy
@@ -98,7 +115,9 @@ def _line(text: bytes, number: int) -> Line:
         return Line.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        said = f"{first['msg']}; a line has custom_id, method POST, url /v1/chat/completions and body"
+        said = f"{first['msg']}; a line has custom_id, method POST, url {ENDPOINT} and body"
+        if first["type"] == "value_error":  # ours, which says what to do
+            said = str(first["ctx"]["error"])
         raise _fault(number, ".".join(map(str, first["loc"])), said) from None
 
 
@@ -115,6 +134,7 @@ def _fault(number: int, field: str, said: str) -> Problem:
 ROUTES: Final = (
     Route(
         method="POST", path="/v1/batches", scope="run", handler=batch, query=BatchQuery, reply=BatchJob,
-        upload=MOST, summary="Hand in a file of the OpenAI Batch API: chat completions of one model",
+        upload=MOST_BYTES,
+        summary="Hand in a file of the OpenAI Batch API, for /v1/chat/completions alone: draws of one model",
     ),
 )  # fmt: skip

@@ -23,7 +23,7 @@ from rlaif.service.problems import Fault, Problem
 from rlaif.service.progress import Point, Progress
 from rlaif.service.results import Attempt
 from rlaif.service.routes import Call, Caller, Route
-from rlaif.service.submitting import JobRequest, check_models, prepare
+from rlaif.service.submitting import MOST_BYTES, JobRequest, check_models, prepare
 
 Status = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
@@ -388,6 +388,7 @@ def _unix(at: str | None) -> int | None:
 ROUTES: Final = (
     Route(
         method="POST", path="/v1/jobs", scope="run", handler=submit, body=JobRequest, reply=BatchJob,
+        upload=MOST_BYTES,
         summary="Hand in a job: a pipeline and its prompts; an Idempotency-Key makes doing so twice harmless",
     ),
     Route(

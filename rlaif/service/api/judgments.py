@@ -159,6 +159,6 @@ def _better(found: Comparison) -> Verdict | None:
 ROUTES: Final = (
     Route(
         method="POST", path="/v1/judgments", scope="run", handler=judge, body=JudgmentRequest, reply=Verdicts,
-        summary="Compare two or more responses to one prompt, in both orders",
+        upload=2**24, summary="Compare two or more responses to one prompt, in both orders",
     ),
 )  # fmt: skip

@@ -150,7 +150,7 @@ async def from_labels(call: Call) -> Agreement:
 ROUTES: Final = (
     Route(
         method="POST", path="/v1/labels", scope="run", handler=say, body=NewLabels, reply=Kept,
-        summary="Say which response of a preference is better, as a person",
+        upload=2**24, summary="Say which response of a preference is better, as a person",
     ),
     Route(
         method="GET", path="/v1/labels", scope="read", handler=listed, query=LabelsQuery, reply=Labels,

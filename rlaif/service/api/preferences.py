@@ -6,6 +6,7 @@ Owns the routes under ``/v1/preferences``. Leaves finding pairs to ``rlaif.revie
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Final, Literal
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from rlaif.review import Choice, Page, Pair, page, pair
 from rlaif.review.choice import Text
+from rlaif.review.pairs import UnknownPairError
 from rlaif.review.tables import FORMATS, rows_of
 from rlaif.service.context import Service
 from rlaif.service.problems import Problem
@@ -56,21 +58,22 @@ async def found(service: Service, id: str) -> Pair:
         Problem: 404 where there is none.
     """
 
-    def read() -> Pair:
-        check(service, id)
-        return pair(service.workspace, id)
-
-    return await service.look(read)
+    with known(id):
+        return await service.look(lambda: pair(service.workspace, id))
 
 
-def check(service: Service, id: str) -> None:
-    """Make sure that there is a pair of this id.
+@contextmanager
+def known(id: str) -> Iterator[None]:
+    """Say what there is not as a route does.
 
     Raises:
-        Problem: 404 where there is none.
+        Problem: 404 where there is no pair of this id.
     """
-    if not service.workspace.store.query("pair_place", id=id).num_rows:
-        raise Problem(404, f"there is no preference {id!r}; those there are stand under /v1/preferences")
+    try:
+        yield
+    except UnknownPairError:
+        said = f"there is no preference {id!r}; those there are stand under /v1/preferences"
+        raise Problem(404, said) from None
 
 
 async def exported(call: Call) -> web.StreamResponse:

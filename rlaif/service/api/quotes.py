@@ -12,7 +12,7 @@ from rlaif.pipeline import Line
 from rlaif.records import Record
 from rlaif.service import folders
 from rlaif.service.routes import Call, Route
-from rlaif.service.submitting import JobRequest, prepare
+from rlaif.service.submitting import MOST_BYTES, JobRequest, prepare
 
 
 class QuoteLine(Record):
@@ -85,6 +85,6 @@ def _line(line: Line) -> QuoteLine:
 ROUTES: Final = (
     Route(
         method="POST", path="/v1/quotes", scope="read", handler=quote, body=JobRequest, reply=Quote,
-        summary="Calls, tokens and dollars of a job; sends nothing",
+        upload=MOST_BYTES, summary="Calls, tokens and dollars of a job; sends nothing",
     ),
 )  # fmt: skip

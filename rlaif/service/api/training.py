@@ -122,12 +122,14 @@ async def stop(call: Call) -> Whole:
     name = call.path["run"]
     if not await call.service.trainings.stop(name):
         await call.service.look(lambda: whole(call.service, name))  # 404 where there is none
-        raise Problem(409, f"{name!r} is no run that this service has under way; stop it where it runs")
+        raise Problem(
+            409, f"{name!r} is no run that this service has under way; stop it where it runs", kind="job"
+        )
     return await call.service.look(lambda: whole(call.service, name))
 
 
 async def course(call: Call) -> Course:
-    """Send the points of a run."""
+    """Send the points of a run or a sweep."""
     name = call.path["run"]
     return await call.service.look(lambda: course_of(call.service, name))
 
@@ -177,15 +179,27 @@ def whole(service: Service, name: str) -> Whole:
 
 
 def course_of(service: Service, name: str) -> Course:
-    """The points of a run.
+    """The points of a run or a sweep.
 
     Raises:
         Problem: 404 where there is no such run, or none of its numbers is a divergence.
     """
-    found = points.points(folder_of(service, name))
+    found = points.points(place_of(service, name))
     if found is None:
         raise Problem(404, f"the run {name!r} logs no score beside a divergence, so there is nothing to plot")
     return found
+
+
+def place_of(service: Service, name: str) -> Path:
+    """Folder of a run or a sweep.
+
+    Raises:
+        Problem: 404 where there is none.
+    """
+    folder = runs.places(service).get(name)
+    if folder is None:
+        raise Problem(404, f"there is no run or sweep {name!r}; look at /v1/training and /overoptimisation")
+    return folder
 
 
 def _curves(run: Run, folder: Path, wanted: Wanted) -> Curves:

@@ -21,6 +21,7 @@ from rlaif.errors import InputError
 from rlaif.records import Record
 from rlaif.service import folders, library
 from rlaif.service.api.jobs import submitted
+from rlaif.service.bodies import MOST_FORM
 from rlaif.service.context import Service
 from rlaif.service.engine import Entry
 from rlaif.service.problems import Problem, invalid, problem_of
@@ -213,6 +214,6 @@ ROUTES: Final = (
     ),
     Route(
         method="POST", path="/jobs", scope="run", handler=hand_in, body=Draft,
-        summary="Price a job, or start it", page=True,
+        summary="Price a job, or start it", page=True, upload=MOST_FORM,
     ),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Lines and areas of small charts, as SVG path data.
 
-Owns the arithmetic of a sparkline in a box 100 wide and 30 high. Leaves how it looks to the style sheet.
+Owns the arithmetic of a sparkline, and of several curves over shared axes, in a box 100 wide and 30 high.
+Leaves how it looks to the style sheet.
 """
 
 from __future__ import annotations
@@ -26,6 +27,27 @@ def area(values: Sequence[float | None]) -> str:
         for run in _runs(values)
     )
     return "".join(closed)
+
+
+class Box:
+    """Shared axes of several curves: the first step to the last, the least value to the greatest."""
+
+    def __init__(self, curves: Sequence[tuple[Sequence[int], Sequence[float | None]]]) -> None:
+        steps = [step for one, _ in curves for step in one]
+        known = [value for _, values in curves for value in values if value is not None]
+        self.first, self.last = min(steps, default=0), max(steps, default=0)
+        self.low, self.high = min(known, default=0.0), max(known, default=0.0)
+
+    def path(self, steps: Sequence[int], values: Sequence[float | None]) -> str:
+        """Path of one curve, a short dash where it is one point; steps without a value are passed over."""
+        known = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
+        dash = "m-1 0h2" if len(known) == 1 else ""
+        return ("M" if known else "") + "L".join(self._place(*one) for one in known) + dash
+
+    def _place(self, step: int, value: float) -> str:
+        x = WIDTH * (step - self.first) / ((self.last - self.first) or 1)
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return f"{x:.2f} {HEIGHT - _EDGE - (HEIGHT - 2 * _EDGE) * share:.2f}"
 
 
 def _runs(values: Sequence[float | None]) -> list[list[str]]:

@@ -15,18 +15,27 @@ from aiohttp import web
 from pydantic import Field
 
 from rlaif.errors import InputError
+from rlaif.lab.fits import Fit
+from rlaif.lab.page import Scale, Tick
 from rlaif.records import Record
 from rlaif.service import points, runs
-from rlaif.service.api.training import course_of, folder_of, stands
+from rlaif.service.api.training import course_of, place_of, stands
 from rlaif.service.context import Service
 from rlaif.service.points import Course, Point, Score
 from rlaif.service.routes import Call, Route
 from rlaif.service.web.render import page
+from rlaif.service.web.training import MOST as OVERLAID
+from rlaif.service.web.wording import figure, share
 
 HERE: Final = "/overoptimisation"
 WIDTH: Final = 640.0
 HEIGHT: Final = 260.0
-_TICKS: Final = 5
+STRIP: Final = 34.0
+"""Height of one symptom's strip under the plot."""
+STRIPS: Final = 6
+"""Symptoms that get one: those that spread most."""
+_PITCH: Final = 64.0  # from one strip to the next, its heading included
+_STEPS: Final = 48  # pieces a fitted law is drawn in
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run what begins so
 
 OPINIONS: Final = ("proxy", "gold", "second")
@@ -58,13 +67,36 @@ class Curve:
 
     name: str
     marks: tuple[Mark, ...]
-    ticks: tuple[tuple[float, str], ...]
-    """Place and label of the scale's marks."""
+    ticks: tuple[Tick, ...]
+    """The scale's marks."""
+    laws: tuple[tuple[str, str], ...]
+    """Form and path of each law fitted to it."""
 
     @property
     def path(self) -> str:
         """The points joined."""
         return " ".join(f"{one.x:.1f},{one.y:.1f}" for one in self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One symptom over the plot's own axis."""
+
+    name: str
+    top: float
+    """Where its frame begins."""
+    dots: tuple[tuple[float, float], ...]
+    first: str
+    last: str
+    most: str
+    """What the top of the frame stands for."""
+    worse: bool
+    """Whether it shows more at the end than at first."""
+
+    @property
+    def path(self) -> str:
+        """The points joined."""
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.dots)
 
 
 def view_overoptimisation(service: Service, name: str = "") -> dict[str, object]:
@@ -78,50 +110,55 @@ def view_overoptimisation(service: Service, name: str = "") -> dict[str, object]
     if not name:
         return {"runs": [], "run": None}
     course = course_of(service, name)
-    run = stands(service, name, folder_of(service, name))
-    return {"runs": list(known), "run": run, "course": course, **plot(course)}
+    run = stands(service, name, place_of(service, name))
+    inside = [one for one in runs.found(service) if one.startswith(f"{name}.")]
+    return {"runs": list(known), "run": run, "course": course, "inside": inside[:OVERLAID], **plot(course)}
 
 
 def plot(course: Course) -> dict[str, object]:
     """Everything that is drawn of a course."""
-    widest = max((one.distance for one in course.points), default=0.0) or 1.0
-
-    def across(point: Point) -> float:
-        return WIDTH * point.distance / widest
-
-    by_step = {one.step: across(one) for one in course.points}
+    across = Scale(0.0, max((one.distance for one in course.points), default=0.0) or 1.0, 0.0, WIDTH)
+    named = {one.step: one for one in course.points}
+    peak, stop = (None if at is None else named[at] for at in (course.peak, course.stop))
+    strips = _strips(course, across)
     return {
         "curves": [curve for name in OPINIONS if (curve := _curve(course, name, across))],
-        "across": [(WIDTH * at / _TICKS, f"{widest * at / _TICKS:.3g}") for at in range(_TICKS + 1)],
-        "peak_at": None if course.peak is None else by_step[course.peak],
-        "stop_at": None if course.stop is None else by_step[course.stop],
-        "symptoms": _symptoms(course),
-        "tokens": [one.tokens for one in course.points] if any(one.tokens for one in course.points) else [],
+        "across": across.ticks(),
+        "peak": peak,
+        "stop": stop,
+        "peak_at": None if peak is None else across(peak.distance),
+        "stop_at": None if stop is None else across(stop.distance),
+        "strips": strips,
+        "deep": _PITCH * len(strips),
+        "strip": STRIP,
         "width": WIDTH,
         "height": HEIGHT,
     }
 
 
-def _curve(course: Course, name: str, across: Callable[[Point], float]) -> Curve | None:
+def _curve(course: Course, name: str, across: Scale) -> Curve | None:
     scored = [(one, score) for one in course.points if (score := _score(one, name)) is not None]
     if not scored:
         return None
     ends = [score.mean + sign * (score.error or 0.0) for _, score in scored for sign in (-1, 1)]
-    low, high = min(ends), max(ends)
-    span = (high - low) or 1.0
-
-    def up(value: float) -> float:
-        return HEIGHT - HEIGHT * (0.05 + 0.9 * (value - low) / span)
-
+    flat = 0.5 if min(ends) == max(ends) else 0.0
+    up = Scale(min(ends) - flat, max(ends) + flat, 0.95 * HEIGHT, 0.05 * HEIGHT)
     marks = tuple(
         Mark(
-            across(one), up(score.mean), up(score.mean - (score.error or 0.0)),
+            across(one.distance), up(score.mean), up(score.mean - (score.error or 0.0)),
             up(score.mean + (score.error or 0.0)), _said(name, one, score),
         )
         for one, score in sorted(scored, key=lambda pair: pair[0].distance)
     )  # fmt: skip
-    ticks = tuple((up(low + span * at / 4), f"{low + span * at / 4:.3g}") for at in range(5))
-    return Curve(name, marks, ticks)
+    fitted = "gold" if any(one.gold for one in course.points) else "second"
+    fits = course.fits if name == fitted else ()
+    return Curve(name, marks, up.ticks(), tuple((one.form, _law(one, across, up)) for one in fits))
+
+
+def _law(fit: Fit, across: Scale, up: Scale) -> str:
+    """A law's curve, as far as it lies within the plot."""
+    places = [across.high * step / _STEPS for step in range(1, _STEPS + 1)]
+    return " ".join(f"{across(d)},{up(fit.at(d))}" for d in places if 0.0 <= up(fit.at(d)) <= HEIGHT)
 
 
 def _score(point: Point, name: str) -> Score | None:
@@ -131,17 +168,45 @@ def _score(point: Point, name: str) -> Score | None:
 
 def _said(name: str, point: Point, score: Score) -> str:
     error = "" if score.error is None else f" ± {score.error:.2g}"
-    return f"step {point.step}: {name} {score.mean:.3g}{error} at {point.kl:.3g} nats"
+    return f"{point.name}: {name} {score.mean:.3g}{error} at {point.kl:.3g} nats"
 
 
-def _symptoms(course: Course) -> list[dict[str, object]]:
-    """Symptoms that show at all, those that spread most first."""
-    names = {name for one in course.points for name, share in one.symptoms.items() if share > 0.0}
-    found = [(name, [one.symptoms.get(name, 0.0) for one in course.points]) for name in sorted(names)]
-    found.sort(key=lambda pair: pair[1][0] - pair[1][-1])
-    return [
-        {"name": name, "values": values, "first": values[0], "last": values[-1]} for name, values in found
+def _strips(course: Course, across: Scale) -> list[Strip]:
+    """The length, and the symptoms that show at all, those that spread most first."""
+    found: list[tuple[str, list[tuple[float, float]], Callable[[float], str]]] = []
+    lengths = [(one.distance, one.tokens) for one in course.points if one.tokens is not None]
+    if lengths:
+        found.append(("length, tokens", lengths, figure))
+    names = {name for one in course.points for name, rate in one.symptoms.items() if rate > 0.0}
+    rates = [
+        (name, [(one.distance, one.symptoms.get(name, 0.0)) for one in course.points])
+        for name in sorted(names)
     ]
+    rates.sort(key=lambda pair: pair[1][0][1] - pair[1][-1][1])
+    found += [
+        (name.replace("_", " "), values, lambda rate: share(rate, 1)) for name, values in rates[:STRIPS]
+    ]
+    return [
+        _strip(name, values, _PITCH * at + _PITCH - STRIP - 8.0, across, said)
+        for at, (name, values, said) in enumerate(found)
+    ]
+
+
+def _strip(
+    name: str,
+    values: Sequence[tuple[float, float]],
+    top: float,
+    across: Scale,
+    said: Callable[[float], str],
+) -> Strip:
+    most = max(value for _, value in values) or 1.0
+    dots = [
+        (across(distance), top + STRIP * (1.0 - 0.9 * value / most)) for distance, value in sorted(values)
+    ]
+    first, last = values[0][1], values[-1][1]
+    return Strip(
+        name, top, tuple(dots), said(first), said(last), said(most / 0.9), worse=last > first,
+    )  # fmt: skip
 
 
 def table(course: Course) -> str:
@@ -150,14 +215,14 @@ def table(course: Course) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     named = [f"{name}{part}" for name in OPINIONS for part in ("", "_error")]
-    writer.writerow(["step", "kl", "sqrt_kl", *named, "tokens", *(_cell(one) for one in symptoms)])
+    writer.writerow(["point", "step", "kl", "sqrt_kl", *named, "tokens", *(_cell(one) for one in symptoms)])
     for one in course.points:
         writer.writerow([*_row(one), *(one.symptoms.get(name) for name in symptoms)])
     return out.getvalue()
 
 
 def _row(point: Point) -> Iterator[object]:
-    yield from (point.step, point.kl, point.distance)
+    yield from (_cell(point.name), point.step, point.kl, point.distance)
     for name in OPINIONS:
         score = _score(point, name)
         yield from (None, None) if score is None else (score.mean, score.error)
@@ -170,7 +235,7 @@ def _cell(text: str) -> str:
 
 def _with_points(service: Service) -> Sequence[str]:
     found = []
-    for name, folder in runs.found(service).items():
+    for name, folder in runs.places(service).items():
         try:
             if points.points(folder) is not None:
                 found.append(name)

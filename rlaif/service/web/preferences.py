@@ -16,12 +16,12 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from rlaif.errors import InputError
 from rlaif.judging.flags import FLAGS
-from rlaif.records import Preference, PreferenceSet, Record, Verdict, digest
+from rlaif.records import PreferenceSet, Record, Verdict, digest
 from rlaif.review import Choice, Entry, Label, Pair, beside, keep, new_label, page, pair
 from rlaif.review.choice import Text
 from rlaif.review.difference import MOST_WORDS, difference
 from rlaif.review.pairs import Side, preference
-from rlaif.service.api.preferences import check, found
+from rlaif.service.api.preferences import found, known
 from rlaif.service.context import Service
 from rlaif.service.problems import invalid
 from rlaif.service.routes import Call, Route
@@ -223,7 +223,8 @@ async def labelled(call: Call) -> web.StreamResponse:
     form = call.body(LabelForm)
     view = _view(form.state)
     service, id = call.service, call.path["id"]
-    about = await service.look(lambda: _about(service, id))
+    with known(id):
+        about = await service.look(lambda: preference(service.workspace.store, id))
     person = form.person or call.caller.name
     verdict = None if form.verdict == "none" else form.verdict
     said = new_label(about, person, verdict, first=form.first, source="page", blind=view.blind)
@@ -233,11 +234,6 @@ async def labelled(call: Call) -> web.StreamResponse:
         return _see(id, view.state())
     whole = await service.look(lambda: pair(service.workspace, id))
     return render.part("preference_part.html", {**view_pair(whole, view, said.person), "end": None})
-
-
-def _about(service: Service, id: str) -> Preference:
-    check(service, id)
-    return preference(service.workspace.store, id)
 
 
 def _view(state: str) -> View:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from rlaif.service.context import Service
 from rlaif.service.problems import Problem
 from rlaif.service.routes import Call, Route
 from rlaif.service.runs import Meaning, Run, Series
+from rlaif.service.web.lines import Box
 from rlaif.service.web.render import page
 
 HERE: Final = "/training"
@@ -38,10 +40,10 @@ class Overlaid(Record):
 
 def view_training(service: Service) -> dict[str, object]:
     """What the list shows."""
-    found = every(service)
+    found, folders = every(service), runs.found(service)
     return {
         "runs": [{"run": one, "headline": _headline(one), "at": when(one)} for one in found],
-        "sparks": {one.id: _spark(service, one) for one in found},
+        "sparks": {one.id: _spark(folders.get(one.id), one) for one in found},
         "configs": list(trainings.configs()),
         "datasets": list(service.workspace.store.read(PreferenceSet, order="rowid")),
         "most": MOST,
@@ -66,7 +68,7 @@ def view_run(service: Service, name: str) -> dict[str, object]:
         "ours": child is not None and child.state == "running",
         "charts": charts([(shown.run, curves)]),
         "names": [name],
-        "course": shown.run.last.keys() >= {"kl"},
+        "course": not shown.run.last.keys().isdisjoint({"kl", "eval/kl"}),
     }
 
 
@@ -94,6 +96,7 @@ def charts(read: Sequence[tuple[Run, Sequence[Series]]]) -> list[dict[str, objec
             line: dict[str, object] = {
                 "run": run.id,
                 "name": one.name,
+                "steps": one.steps,
                 "values": one.values,
                 "last": _last(one.values),
             }
@@ -104,6 +107,7 @@ def charts(read: Sequence[tuple[Run, Sequence[Series]]]) -> list[dict[str, objec
         {
             "name": name,
             "lines": curves[name],
+            "box": Box([(one["steps"], one["values"]) for one in curves[name]]),  # type: ignore[misc]
             "meaning": runs.meaning(known, name),
             "once": _written_once(curves[name]),
         }
@@ -167,9 +171,9 @@ def _headline(run: Run) -> tuple[str, float | None] | None:
     return None if name is None else (name, run.last[name])
 
 
-def _spark(service: Service, run: Run) -> tuple[float | None, ...]:
+def _spark(folder: Path | None, run: Run) -> tuple[float | None, ...]:
     """The headline's curve, small."""
-    headline, folder = _headline(run), runs.found(service).get(run.id)
+    headline = _headline(run)
     if headline is None or folder is None:
         return ()
     return next((one.values for one in runs.series(folder, headline[:1], 60)), ())

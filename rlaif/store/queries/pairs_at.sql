@@ -1,23 +1,21 @@
--- The preferences at some places with the beginnings of their texts, those that pass a filter on texts.
--- Samples and prompts are found by rowid first: to join them would read every text of the store.
+-- The pairs at some places with the beginnings of their texts. Every text is found by its place, and its id is
+-- looked at: what the index says of it is never taken on trust.
 WITH
     one AS MATERIALIZED (
         SELECT rowid AS place, * EXCLUDE (judgment_ids, mass, constitution)
         FROM preferences
         WHERE rowid IN (SELECT unnest($places))
     ),
+    lying AS MATERIALIZED (
+        SELECT place, prompt, chosen, rejected FROM pair_index WHERE place IN (SELECT unnest($places))
+    ),
     texts AS MATERIALIZED (
-        SELECT id, response
+        SELECT rowid AS place, id, response
         FROM samples
-        WHERE rowid IN (
-            SELECT rowid FROM samples
-            WHERE id IN (SELECT chosen_id FROM one UNION ALL SELECT rejected_id FROM one)
-        )
+        WHERE rowid IN (SELECT chosen FROM lying UNION ALL SELECT rejected FROM lying)
     ),
     asked AS MATERIALIZED (
-        SELECT id, messages
-        FROM prompts
-        WHERE rowid IN (SELECT rowid FROM prompts WHERE id IN (SELECT prompt_id FROM one))
+        SELECT rowid AS place, id, messages FROM prompts WHERE rowid IN (SELECT prompt FROM lying)
     )
 SELECT
     one.*,
@@ -27,15 +25,8 @@ SELECT
     length(chosen.response) AS chosen_length,
     length(rejected.response) AS rejected_length
 FROM one
-JOIN asked ON asked.id = one.prompt_id
-JOIN texts AS chosen ON chosen.id = one.chosen_id
-JOIN texts AS rejected ON rejected.id = one.rejected_id
-WHERE ($gap IS NULL OR abs(length(chosen.response) - length(rejected.response)) >= $gap)
-    AND (
-        $text IS NULL
-        OR contains(lower(asked.messages), $text)
-        OR contains(lower(chosen.response), $text)
-        OR contains(lower(rejected.response), $text)
-    )
-ORDER BY place
-LIMIT $limit;
+JOIN lying ON lying.place = one.place
+JOIN asked ON asked.place = lying.prompt AND asked.id = one.prompt_id
+JOIN texts AS chosen ON chosen.place = lying.chosen AND chosen.id = one.chosen_id
+JOIN texts AS rejected ON rejected.place = lying.rejected AND rejected.id = one.rejected_id
+ORDER BY one.place;

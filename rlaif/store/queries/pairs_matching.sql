@@ -1,52 +1,56 @@
--- Places of the preferences under a filter, in the order they were made, from a place on; and how many there
--- are. Only narrow columns are read here, so that a million pairs are looked through in moments; `pairs_at`
--- reads the rest. Subqueries of filters that are off are empty.
+-- Places of the pairs under a filter, in the order they were made, from a place on; how many there are, and how
+-- many from that place on. Only the index is read, and the ids of samples where flags or people's labels count.
+-- What belongs to filters that are off is empty.
 WITH
+    flagged AS MATERIALIZED (
+        SELECT DISTINCT flags."set", sample.rowid AS sample
+        FROM flags
+        JOIN samples AS sample ON sample.id = flags.sample_id
+        WHERE $flag IS NOT NULL AND ($flag = 'any' OR list_contains(flags.names, $flag))
+    ),
+    label AS MATERIALIZED (SELECT * FROM standing_labels WHERE $people_differ OR $labelled IS NOT NULL),
+    named AS MATERIALIZED (
+        SELECT id, rowid AS place
+        FROM samples
+        WHERE id IN (SELECT low_id FROM label UNION ALL SELECT high_id FROM label)
+    ),
+    said AS MATERIALIZED (
+        SELECT label.axis, low.place AS low, high.place AS high, label.winner_id = label.low_id AS low_wins
+        FROM label
+        JOIN named AS low ON low.id = label.low_id
+        JOIN named AS high ON high.id = label.high_id
+    ),
+    labelled AS MATERIALIZED (
+        SELECT one.place, NOT said.low_wins AS differ
+        FROM pair_index AS one
+        JOIN said ON said.low = one.chosen AND said.high = one.rejected AND said.axis = one.axis
+        UNION ALL
+        SELECT one.place, said.low_wins AS differ
+        FROM pair_index AS one
+        JOIN said ON said.high = one.chosen AND said.low = one.rejected AND said.axis = one.axis
+    ),
     matching AS MATERIALIZED (
-        SELECT rowid AS place
-        FROM preferences
+        SELECT place
+        FROM pair_index
         WHERE ($sets IS NULL OR list_contains($sets, "set"))
             AND ($axis IS NULL OR axis = $axis)
             AND ($judge IS NULL OR judge = $judge)
             AND ($principle IS NULL OR principle_id = $principle)
             AND ($margin IS NULL OR margin = $margin)
-            AND (NOT $orders_differ OR p_chosen_first <= 0.5 OR p_chosen_second <= 0.5)
+            AND ($gap IS NULL OR gap >= $gap)
+            AND (NOT $orders_differ OR orders_differ)
             AND (
                 $flag IS NULL
-                OR rowid IN (
-                    SELECT one.rowid
-                    FROM preferences AS one
-                    JOIN flags ON flags."set" = one."set" AND flags.sample_id = one.chosen_id
-                    WHERE $flag IS NOT NULL AND ($flag = 'any' OR list_contains(flags.names, $flag))
+                OR place IN (
+                    SELECT one.place FROM pair_index AS one
+                    JOIN flagged ON flagged.sample = one.chosen AND flagged."set" = one."set"
                     UNION ALL
-                    SELECT one.rowid
-                    FROM preferences AS one
-                    JOIN flags ON flags."set" = one."set" AND flags.sample_id = one.rejected_id
-                    WHERE $flag IS NOT NULL AND ($flag = 'any' OR list_contains(flags.names, $flag))
+                    SELECT one.place FROM pair_index AS one
+                    JOIN flagged ON flagged.sample = one.rejected AND flagged."set" = one."set"
                 )
             )
-            AND (
-                NOT $people_differ
-                OR rowid IN (
-                    SELECT one.rowid
-                    FROM preferences AS one
-                    JOIN standing_labels AS said
-                        ON said.axis = one.axis AND said.winner_id = one.rejected_id AND said.loser_id = one.chosen_id
-                    WHERE $people_differ
-                )
-            )
-            AND (
-                $labelled IS NULL
-                OR $labelled = rowid IN (
-                    SELECT one.rowid
-                    FROM preferences AS one
-                    JOIN standing_labels AS said
-                        ON said.axis = one.axis
-                        AND said.low_id = least(one.chosen_id, one.rejected_id)
-                        AND said.high_id = greatest(one.chosen_id, one.rejected_id)
-                    WHERE $labelled IS NOT NULL
-                )
-            )
+            AND (NOT $people_differ OR place IN (SELECT place FROM labelled WHERE differ))
+            AND ($labelled IS NULL OR $labelled = place IN (SELECT place FROM labelled))
     ),
     page AS (
         SELECT place
@@ -55,7 +59,12 @@ WITH
         ORDER BY CASE WHEN $backwards THEN -place ELSE place END
         LIMIT $most
     )
-SELECT counted, place
-FROM (SELECT count(*) AS counted FROM matching)
+SELECT counted, ahead, place
+FROM (
+    SELECT
+        count(*) AS counted,
+        count(*) FILTER (CASE WHEN $backwards THEN place < $start ELSE place > $start END) AS ahead
+    FROM matching
+)
 LEFT JOIN page ON true
 ORDER BY CASE WHEN $backwards THEN -place ELSE place END;

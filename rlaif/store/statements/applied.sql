@@ -1,1 +1,1 @@
-SELECT segment, "offset", crc, tallies, library FROM applied ORDER BY segment DESC, "offset" DESC LIMIT 1;
+SELECT segment, "offset", crc, tallies, library FROM applied ORDER BY segment DESC, "offset" DESC, rowid DESC LIMIT 1;

@@ -27,8 +27,10 @@
 
   function options(element, names) {
     const palette = colours();
+    const value = (_, at) => (at === null || at === undefined ? "–" : String(Number(at.toPrecision(3))));
     const lines = names.map((label, at) => ({
       label,
+      value,
       stroke: palette[at % palette.length],
       dash: dashes[at % dashes.length],
       width: 1.5,
@@ -39,7 +41,7 @@
       height: 180,
       scales: { x: { time: "time" in element.dataset }, y: { range: (_, low, high) => [Math.min(0, low), high || 1] } },
       axes: [axis(), axis()],
-      series: [{ label: element.dataset.x ?? "x" }, ...lines],
+      series: [{ label: element.dataset.x ?? "x", value }, ...lines],
       cursor: { y: false },
       legend: { live: true },
     };

@@ -23,15 +23,31 @@
         .map((one) => ({ run: runs[at], at, name: one.name, steps: one.steps, values: one.values })));
   }
 
+  function figure(value) {
+    if (value === null) return "";
+    const size = Math.abs(value);
+    if (size >= 1000) return Math.round(value).toLocaleString("en");
+    const short = Number(value.toPrecision(3));
+    return size && size < 0.001 ? short.toExponential() : String(short);
+  }
+
+  /* A flat curve lies in the middle of a range of its own size, not at the bottom of a hundred. */
+  function spread(plot, low, high) {
+    if (low === null || low !== high) return uPlot.rangeNum(low ?? 0, high ?? 1, 0.1, true);
+    const room = Math.abs(low) || 1;
+    return low >= 0 ? [Math.max(0, low - room), low + room] : [low - room, low + room];
+  }
+
   function options(width, curves) {
-    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif", size: 44 };
+    const whole = [1, 2, 5].flatMap((one) => [0, 1, 2, 3, 4, 5, 6].map((power) => one * 10 ** power)).sort((a, b) => a - b);
+    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif", size: 48, values: (_, at) => at.map(figure) };
     const series = curves.map((one) => ({
       label: one.name, stroke: colour(`--line${one.at}`), width: 1.5, spanGaps: true,
       dash: one.name.startsWith("eval/") ? [5, 4] : undefined,
       points: { show: one.steps.length < 30, size: 4 },
     }));
-    return { width, height: 112, legend: { show: false }, cursor: { y: false }, scales: { x: { time: false } },
-      axes: [{ ...axis, size: 22 }, axis], series: [{}, ...series] };
+    return { width, height: 112, legend: { show: false }, cursor: { y: false }, scales: { x: { time: false }, y: { range: spread } },
+      axes: [{ ...axis, size: 22, incrs: whole }, axis], series: [{}, ...series] };
   }
 
   function draw(card, all) {
@@ -54,7 +70,7 @@
     const last = curve.values.findLast((value) => value !== null);
     for (const shown of card.querySelectorAll(".value"))
       if (shown.dataset.run === curve.run && shown.dataset.series === curve.name && last !== undefined)
-        shown.textContent = Math.abs(last) >= 1000 ? Math.round(last).toLocaleString("en") : String(Number(last.toPrecision(3)));
+        shown.textContent = figure(last);
   }
 
   async function refresh() {
