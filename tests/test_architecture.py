@@ -35,7 +35,7 @@ SIDEWAYS = {
     ("audits", "judging"), ("audits", "panels"),
     ("reports", "exports"), ("checks", "exports"), ("reports", "checks"),
     ("exports", "scorecards"), ("auditing", "authoring"), ("verbs", "auditing"), ("verbs", "authoring"),
-    ("review", "auditing"), ("client", "service"),
+    ("review", "auditing"), ("client", "service"), ("lab", "authoring"), ("lab", "verbs"),
 }  # fmt: skip
 
 

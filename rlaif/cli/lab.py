@@ -11,12 +11,15 @@ import typer
 
 from rlaif.cli import console
 from rlaif.cli.data import StoreOption
-from rlaif.cli.make import Json, Overrides
+from rlaif.cli.make import Budget, Json, Overrides
 
 if TYPE_CHECKING:
+    from rlaif.iterations.records import Opinion
     from rlaif.lab.curve import Curve, Estimate, Point
     from rlaif.lab.gold_judge import Temper
     from rlaif.lab.tracing import Share, Trace
+    from rlaif.recipes.comparing import Table, Wins
+    from rlaif.recipes.measuring import Rate
 
 app = typer.Typer(help="Try a recipe where the truth is known.", no_args_is_help=True)
 _WORLDS = (
@@ -71,11 +74,15 @@ def _finished(point: Point) -> None:
 
 
 def _show(curve: Curve) -> None:
-    head = ("point", "KL", "d", "proxy gain", "gold gain", "length", "responses")
+    asked = curve.start.judged is not None
+    head = (
+        "point", "KL", "d", "proxy gain", "gold gain", *(["judge"] if asked else []), "length", "responses",
+    )  # fmt: skip
     rows = [
         (
             one.name, f"{one.kl:.3g}", f"{one.d:.3g}", _estimate(one.gain(curve.start, by="proxy")),
-            _estimate(one.gain(curve.start)), f"{one.length:.1f}", one.responses,
+            _estimate(one.gain(curve.start)), *([_estimate(one.mean("judged"))] if asked else []),
+            f"{one.length:.1f}", one.responses,
         )
         for one in curve.points
     ]  # fmt: skip
@@ -95,13 +102,86 @@ def _show(curve: Curve) -> None:
     choice = curve.choice
     console.emit(f"use     {choice.point}" + (f"  {choice.checkpoint}" if choice.checkpoint else ""))
     console.emit(
-        f"gold    {_estimate(choice.over_start)} over the start, {_estimate(choice.over_last)} over the"
-        " farthest point, from prompts that did not choose it"
+        f"{'gold ' if choice.by == 'gold' else 'judge'}   {_estimate(choice.over_start)} over the start,"
+        f" {_estimate(choice.over_last)} over the farthest point, from prompts that did not choose it"
     )
 
 
 def _estimate(one: Estimate) -> str:
     return f"{one.mean:+.3g}" + ("" if one.error is None else f" ± {one.error:.2g}")
+
+
+@app.command()
+def compare(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="A recipe with a compare step.")],
+    overrides: Overrides = None,
+    budget: Budget = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before spending.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put methods side by side on the same pairs: wins, raw and at equal length, gold, KL, length, cost."""
+    from rlaif.cli import recipe
+    from rlaif.errors import InputError
+    from rlaif.recipes import load_recipe
+    from rlaif.recipes.comparing import Table
+
+    loaded = load_recipe(config, overrides or [])
+    if not any(one.compare for one in loaded.recipe.steps):
+        raise InputError(
+            "this recipe has no step that compares; add compare: {of: [\"@MEASURE_STEP\"]} behind its measure"
+            " step, or begin with pipelines/lab_compare.yaml",
+            path=config, field="steps",
+        )  # fmt: skip
+    asked = recipe.Asked(budget, yes, dry_run=False, allow_unpriced=False)
+    outcome = recipe.carried_out(loaded, asked, as_json)
+    assert outcome is not None  # only a dry run has none
+    places = [Path(outcome.folder, one.folder) for one in outcome.steps if one.work == "compare"]
+    tables = [Table.model_validate_json((one / "table.json").read_bytes()) for one in places]
+    if as_json:
+        console.emit_json(tables)
+        return
+    for place, table in zip(places, tables, strict=True):
+        _contest(table)
+        console.emit(f"page    {place / 'compare.html'}")
+
+
+def _contest(table: Table) -> None:
+    """Print a table of methods; a star marks one that wins only before length is held equal."""
+    head = (
+        "method", "gold", "wins", "equal length", "judge", "equal length", "KL k1", "k3", "tokens", "CPU s",
+        "calls", "draws",
+    )  # fmt: skip
+    rows = [
+        (
+            one.name + (" *" if one.only_longer else ""), _opinion(one.gold), *_wins(one.wins),
+            *_wins(one.judged), f"{one.kl:.3g}", "" if one.kl_k3 is None else f"{one.kl_k3:.3g}",
+            f"{one.tokens:.1f}", f"{one.cost.seconds:.0f}", one.cost.calls, one.cost.draws,
+        )
+        for one in table.rows
+    ]  # fmt: skip
+    console.table(head, rows, whole=1)
+    for one in table.rows:
+        if one.only_longer:
+            console.say(f"* {one.name} wins only before length is held equal: it may have learned to be long")
+    console.say(
+        f"on {table.prompts} prompts; all but {table.start.name} have {table.common.seconds:.0f} CPU s and"
+        f" {table.common.calls} calls in common"
+        + (f"; the judge was asked {table.judge_calls} times" if table.judge else "")
+    )
+
+
+def _wins(wins: Wins | None) -> tuple[str, str]:
+    return ("", "") if wins is None else (_rate(wins.raw), _rate(wins.even))
+
+
+def _rate(one: Rate | None) -> str:
+    return "" if one is None else f"{one.mean:.0%} [{one.low:.0%}, {one.high:.0%}]"
+
+
+def _opinion(one: Opinion) -> str:
+    if one.mean is None:
+        return ""
+    return f"{one.mean:.3g}" + ("" if one.error is None else f" ± {one.error:.2g}")
 
 
 @app.command()

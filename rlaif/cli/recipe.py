@@ -31,32 +31,48 @@ class Asked:
 
 def run(path: Path, overrides: Sequence[str], asked: Asked, as_json: bool) -> None:
     """Run a recipe, or go on with it; or say what its calls may cost."""
-    from rlaif.recipes import Money, load_recipe, run_recipe
+    from rlaif.recipes import load_recipe
 
-    loaded = load_recipe(path, overrides)
+    outcome = carried_out(load_recipe(path, overrides), asked, as_json)
+    if outcome is not None and as_json:
+        console.emit_json(outcome)
+    elif outcome is not None:
+        _tell(outcome)
+
+
+def carried_out(loaded: Loaded, asked: Asked, as_json: bool) -> Outcome | None:
+    """Run a recipe and return what it came to; None where only the price was asked for."""
+    from rlaif.recipes import Money, run_recipe
+    from rlaif.recipes.controls import DONE, MUST
+
+    control = loaded.recipe.control
+    if control is not None and not as_json:
+        console.say(f"this is a control, {control}: {DONE[control]}; {MUST[control]}")
     if asked.dry_run or not (asked.yes or asked.budget is not None):
         _quote(loaded, asked, as_json)
         if asked.dry_run:
-            return
+            return None
     money = Money(asked.budget, agreed=asked.yes, allow_unpriced=asked.allow_unpriced)
     with Bars(quiet=as_json) as bars:
-        outcome = run_recipe(loaded, money=money, listener=bars, told=None if as_json else _told)
-    if as_json:
-        console.emit_json(outcome)
-    else:
-        _tell(outcome)
+        return run_recipe(loaded, money=money, listener=bars, told=None if as_json else _told)
 
 
 @app.command()
 def lineage(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a recipe.")],
-    step: Annotated[str | None, typer.Option("--step", help="Only the checkpoint of this step.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Output folder of a recipe, an iteration, a sweep or a run.")
+    ],
+    of: Annotated[
+        str | None,
+        typer.Option("--of", metavar="CHECKPOINT", help="Only this one and what it descends from."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say of every checkpoint what it was made from: parent, data, judges and constitutions."""
     from rlaif.recipes.lineage import read
+    from rlaif.training.lineage import line
 
-    found = [one for one in read(folder) if step in (None, one.step)]
+    found = read(folder) if of is None else line(read(folder), of)
     if as_json:
         console.emit_json(found)
         return

@@ -20,6 +20,7 @@ from rlaif.judging import AnyJudge, build
 from rlaif.pipeline.config import PromptsConfig
 from rlaif.providers.limits import Limits
 from rlaif.records import Record, SamplingParams
+from rlaif.training.controls import Control
 from rlaif.training.dpo import DpoConfig
 from rlaif.training.scoring import RewardSource
 from rlaif.training.sft import SftConfig
@@ -99,6 +100,9 @@ class Iteration(Record):
     keep_earlier: bool = False
     """Imitate the best of all earlier rounds as well, without which what they taught is forgotten (Llama 2,
     sec. 3.2.3); for ``sft``."""
+    control: Control | None = None
+    """Run it as a negative control: what the judge says is turned round, dealt by a coin or said both ways,
+    or rates are so low that nothing moves. None is the iteration itself."""
     evaluation: Evaluation = Evaluation()
     """What is measured of every policy."""
     limits: Limits = Limits()
@@ -110,6 +114,11 @@ class Iteration(Record):
             raise ValueError("found both judge and reward; keep the one that is to choose")
         if self.keep_earlier and self.train.method == "dpo":
             raise ValueError("keep_earlier is for method sft; pairs of earlier policies would be off-policy")
+        if self.control in ("flipped", "constant") and self.train.method == "sft":
+            raise ValueError(
+                f"control {self.control} turns pairs round, and what is imitated has none; set train.method:"
+                " dpo, or control: shuffled"
+            )
         return self
 
 

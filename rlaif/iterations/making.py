@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rlaif.errors import JobError
+from rlaif.iterations.config import Iteration
 from rlaif.iterations.drawn import Drawn, drawn
 from rlaif.iterations.folder import Folder, turns, write
 from rlaif.iterations.jobs import Jobs, Stage, preferring, sampling
@@ -22,6 +23,7 @@ from rlaif.iterations.records import Made, Policy
 from rlaif.pipeline import Outcome, opened
 from rlaif.records import Judgment, Preference, PreferenceSet, Ranking, Score
 from rlaif.store import Workspace
+from rlaif.training import controls
 from rlaif.training.bestofn import best_and_worst
 from rlaif.training.config import DataConfig
 from rlaif.training.files import read_split_rows
@@ -90,6 +92,18 @@ def with_earlier(made: Sequence[Made], path: Path) -> Path:
     """
     write(path, (row for one in made for row in _columns(one.path, None, _BEST)))
     return path
+
+
+def spoiled(path: Path, config: Iteration) -> Path:
+    """Write what a round learns from as a control has it, and return the path of that; or the path itself."""
+    if config.control in (None, "still"):
+        return path
+    method, names = (
+        (controls.pairs, _PAIR) if config.train.method == "dpo" else (controls.demonstrations, _BEST)
+    )
+    made = path.with_name("control.jsonl")
+    write(made, method([dict(row) for row in _columns(str(path), None, names)], config.control, config.seed))
+    return made
 
 
 def _columns(path: str, table: str | None, names: Sequence[str]) -> Iterator[Mapping[str, object]]:

@@ -18,13 +18,14 @@ from rlaif.errors import BudgetError, InputError, Interrupted, JobError
 from rlaif.iterations.config import Loaded
 from rlaif.iterations.folder import Folder
 from rlaif.iterations.jobs import Jobs
-from rlaif.iterations.making import make, with_earlier
+from rlaif.iterations.making import make, spoiled, with_earlier
 from rlaif.iterations.measuring import measure
 from rlaif.iterations.notices import notices
 from rlaif.iterations.opinions import Scoring
 from rlaif.iterations.records import Made, Outcome, Policy, Row
 from rlaif.jobs import Listener
 from rlaif.training import methods
+from rlaif.training.controls import STILL_RATE
 from rlaif.training.methods import AnyConfig
 from rlaif.training.reporting import Watch
 from rlaif.training.scoring import Score
@@ -117,7 +118,8 @@ class _Rounds:
         policy = self._base
         if self._config.begin is not None:
             output = str(self._folder.root / "start")
-            config = self._config.begin.model_copy(update={"model": policy.name, "output": output})
+            told = {"model": policy.name, "output": output, **self._rates()}
+            config = self._config.begin.model_copy(update=told)
             parent = policy
             policy, lineage = self._trained(config, parent)
         return self._row(0, policy, spent, parent=parent, made=None, lineage=lineage)
@@ -130,6 +132,7 @@ class _Rounds:
         path = Path(made.path)
         if self._config.keep_earlier:
             path = with_earlier([*before, made], path.with_name("kept.jsonl"))
+        path = spoiled(path, self._config)
         parent = drawer if self._config.train_from == "previous" else self._rows[0].policy
         train = self._config.train
         config = train.model_copy(
@@ -137,10 +140,14 @@ class _Rounds:
                 "model": parent.name,
                 "data": train.data.model_copy(update={"path": str(path), "table": None}),
                 "output": str(self._folder.round(number) / "policy"),
+                **self._rates(),
             }
         )
         policy, lineage = self._trained(config, parent)
         return self._row(number, policy, spent, parent=parent, made=made, lineage=lineage)
+
+    def _rates(self) -> dict[str, float]:
+        return {"lr": STILL_RATE} if self._config.control == "still" else {}
 
     def _trained(self, config: AnyConfig, parent: Policy) -> tuple[Policy, Lineage]:
         """Train, or go on training, and return what came out once its parent is shown to be the one meant."""

@@ -1,13 +1,13 @@
 """A checkpoint on the held-out prompts: what it says, what that is worth, and how far it has moved.
 
-Owns drawing from a model in the laboratory and the point that comes of it. Leaves rollouts, scores and the
-estimators of KL to ``training``.
+Owns drawing from a model in the laboratory, the point that comes of it, and whom a judge compares with whom.
+Leaves rollouts, scores and the estimators of KL to ``training``, and asking a judge to ``preferring``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,8 @@ from rlaif.checkpoints import Checkpoint, load
 from rlaif.generation import Engine, Limits
 from rlaif.lab.choosing import Pool
 from rlaif.lab.curve import Point, Values
+from rlaif.lab.files import filed
+from rlaif.lab.preferring import Matched
 from rlaif.lab.scoring import ByText, asked, shown
 from rlaif.lab.worlds import World
 from rlaif.symptoms import SYMPTOMS
@@ -53,7 +55,11 @@ class Bench:
     proxy: ByText | RewardModel
     """What is optimised."""
     held_out: ByText | RewardModel
-    """What says which point to use."""
+    """What says which point to use, where no judge does; gold in any case of a world."""
+    said: Path | None = None
+    """Folder that keeps what every point said, a file a point; None keeps nothing."""
+    judge: Callable[[Sequence[Matched]], Sequence[float | None]] | None = None
+    """Says how likely each of some responses is better than one of the start's; needs ``said``."""
 
     def read(self, checkpoint: Checkpoint) -> Sequence[Asked]:
         """Return the held-out prompts as a checkpoint's tokens."""
@@ -123,8 +129,29 @@ def measured(bench: Bench, name: str, setting: float | None, model: str) -> Poin
         gold=_means(bench.scores(bench.held_out, checkpoint, drawn)),
         length=fmean(len(ids) for one in drawn for ids in one.group.responses),
         symptoms={symptom: fmean(symptom in some for some in every) for symptom in SYMPTOMS},
-        responses=len(every),
+        responses=len(every), judged=_judged(bench, name, drawn, first=model == bench.start),
     )  # fmt: skip
+
+
+def _judged(bench: Bench, name: str, drawn: Sequence[Rollout], *, first: bool) -> Values | None:
+    """Keep what a point said, and ask the judge: each response beside the start's of the same number."""
+    if bench.said is None:
+        return None
+    bench.said.mkdir(exist_ok=True)
+    rows = [{"prompt": asked(one.asked.text), "responses": one.texts} for one in drawn]
+    (bench.said / f"{filed(name)}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if bench.judge is None:
+        return None
+    if first:
+        return (0.0,) * len(drawn)
+    start = _kept(bench.said / "start.jsonl")
+    matches = [
+        Matched(one.asked.text, mine, theirs)
+        for one, row in zip(drawn, start, strict=True)
+        for mine, theirs in zip(one.texts, row["responses"], strict=True)
+    ]
+    left = iter(bench.judge(matches))
+    return _means([[None if p is None else p - 0.5 for p in islice(left, len(one.texts))] for one in drawn])
 
 
 def pools(bench: Bench, path: Path) -> list[Pool]:

@@ -6,13 +6,14 @@ Owns the schema, what must agree in it, and what a size means. Leaves running it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 
 from rlaif.errors import InputError
+from rlaif.lab.preferring import Judged
 from rlaif.lab.worlds import COMPARISONS, WorldName
 from rlaif.records import Record
 from rlaif.symptoms import SYMPTOMS
@@ -98,7 +99,8 @@ class Kl(Record):
 
 
 class Steps(Record):
-    """A policy for each number of updates."""
+    """A policy for each number of updates: one run, looked at on its way, where a constant rate without
+    warm-up lets it be one; else a run each."""
 
     kind: Literal["steps"]
     """Names the sweep."""
@@ -106,6 +108,7 @@ class Steps(Record):
     """How many updates each is trained for."""
 
 
+HeldOut = Annotated[RewardModel | Judged, Field(discriminator="kind")]
 Sweep = Annotated[BestOfN | Kl | Steps, Field(discriminator="kind")]
 
 
@@ -122,6 +125,10 @@ class Sweeping(Record):
     """Output folder, relative to where the command runs; ``outputs/NAME`` when left out."""
     size: Literal["toy", "small", "full"] = "small"
     """How much is drawn, and so how wide the errors are."""
+    prompts: int | None = Field(default=None, ge=4)
+    """Held-out prompts, in place of what the size means."""
+    samples: int | None = Field(default=None, ge=1)
+    """Responses to each from a trained policy, in place of what the size means."""
     world: WorldName
     """Where the truth is known."""
     proxy: Proxy
@@ -129,8 +136,10 @@ class Sweeping(Record):
     control: Control = "none"
     """Spoil the proxy, for a sweep whose outcome is known: ``flip`` turns its sign, ``shuffle`` puts noise in
     its place, ``constant`` one number."""
-    held_out: RewardModel | None = None
-    """A second reward model that says which point to use, in place of the world's gold score."""
+    held_out: HeldOut | None = None
+    """What says which point to use, in place of the world's gold score: a second reward model, whose scores
+    then stand where gold would; or a judge, which says how often a point's responses are better than the
+    start's, and gold is shown beside it."""
     model: str | None = None
     """Policy to begin as. Left out, a table answers in its place: eight normal numbers in ``features``, stock
     sentences elsewhere."""
@@ -180,6 +189,8 @@ class Sweeping(Record):
                 return f"the objective {kind!r} has no beta to sweep; sweep steps, or take sigmoid"
         if self.proxy.kind == "model" and self.control != "none":
             return f"a reward model is not spoiled, found control {self.control!r}; take a proxy of the world"
+        if isinstance(self.held_out, Judged) and not trains:
+            return "a judge compares what a policy says with what the start says; sweep kl or steps"
         if self.model is None and (self.held_out is not None or self.proxy.kind == "model"):
             return "a reward model reads a model's tokens; give model, or take another proxy"
         return None
@@ -191,8 +202,9 @@ class Sweeping(Record):
 
     @property
     def drawn(self) -> Size:
-        """What the size means."""
-        return SIZES[self.size]
+        """What the size means, less what is given beside it."""
+        size = SIZES[self.size]
+        return replace(size, prompts=self.prompts or size.prompts, samples=self.samples or size.samples)
 
 
 _SWEEPING: Final[TypeAdapter[Sweeping]] = TypeAdapter(Sweeping)

@@ -9,9 +9,9 @@ prompts choose it, and what is said of it comes from the other half.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -20,12 +20,15 @@ from rlaif.errors import InputError
 from rlaif.lab.fits import Fit, Floats, Form, fitted
 from rlaif.records import Record
 
+Values = tuple[float | None, ...]
+By = Literal["gold", "judged"]
+
 CLEAR: Final = 2.0
 """Standard errors from which a difference counts as one."""
+SAID: Final[Mapping[By, str]] = {"gold": "gold", "judged": "the held-out judge's estimate"}
+"""What estimates are called in sentences."""
 SPREAD: Final = 3.0
 """Standard errors above the start from which a symptom is said to have spread."""
-
-Values = tuple[float | None, ...]
 
 
 class Estimate(Record):
@@ -72,7 +75,10 @@ class Point(Record):
     proxy: Values
     """Mean score of each prompt by what is optimised; None where it had none to give."""
     gold: Values
-    """The same by the gold score, or by a held-out judge."""
+    """The same by the gold score, or by a held-out reward model."""
+    judged: Values | None = None
+    """By a held-out judge, how likely a response is better than one of the start's, less one half; None where
+    nobody was asked."""
     length: float
     """Length of a response: tokens, or words where nothing is tokenized; 0 where responses are no text."""
     symptoms: dict[str, float] = Field(default_factory=dict)
@@ -89,7 +95,7 @@ class Point(Record):
         """Average over prompts.
 
         Args:
-            by: ``gold`` or ``proxy``.
+            by: ``gold``, ``proxy`` or ``judged``.
 
         Raises:
             InputError: no prompt has a score.
@@ -101,7 +107,7 @@ class Point(Record):
 
         Args:
             start: the other point, measured on the same prompts.
-            by: ``gold`` or ``proxy``.
+            by: ``gold``, ``proxy`` or ``judged``.
             half: 0 for every other prompt from the first, 1 for the others, None for all.
 
         Raises:
@@ -116,13 +122,15 @@ class Choice(Record):
     """The point to use, and how sure that is."""
 
     point: str
-    """Its name: the highest gold among one half of the prompts."""
+    """Its name: the highest estimate among one half of the prompts."""
+    by: By = "gold"
+    """Whose estimate."""
     checkpoint: str | None
     """Its folder, if it has one."""
     over_start: Estimate
-    """Its gain in gold over the start, from the other half."""
+    """Its gain over the start by that estimate, from the other half."""
     over_last: Estimate
-    """Its lead in gold over the point farthest from the start, from the other half."""
+    """Its lead over the point farthest from the start, from the other half."""
     interior: bool
     """Whether both are clearly above 0: optimising on from here hurts."""
 
@@ -188,10 +196,11 @@ def drawn_up(
 def chosen(points: Sequence[Point]) -> Choice:
     """Choose by one half of the prompts, and report from the other."""
     start, last = points[0], max(points, key=lambda one: one.d)
-    best = max(points, key=lambda one: one.gain(start, half=0).mean)
-    over_start, over_last = best.gain(start, half=1), best.gain(last, half=1)
+    by: By = "gold" if start.judged is None else "judged"
+    best = max(points, key=lambda one: one.gain(start, by=by, half=0).mean)
+    over_start, over_last = best.gain(start, by=by, half=1), best.gain(last, by=by, half=1)
     return Choice(
-        point=best.name, checkpoint=best.checkpoint, over_start=over_start, over_last=over_last,
+        point=best.name, by=by, checkpoint=best.checkpoint, over_start=over_start, over_last=over_last,
         interior=over_start.clear and over_last.clear,
     )  # fmt: skip
 
@@ -223,10 +232,10 @@ def _fell(choice: Choice, points: Sequence[Point]) -> tuple[str, ...]:
     if not choice.interior:
         return ()
     last = max(points, key=lambda one: one.d)
-    lead = choice.over_last
+    lead, proxy = choice.over_last, last.gain(points[0], by="proxy")
     return (
-        f"gold is highest at {choice.point} and {lead.mean:.3g} (standard error {lead.error:.2g}) lower at"
-        f" {last.name}, where the proxy is {last.gain(points[0], by='proxy').mean:+.3g} over the start: use"
+        f"{SAID[choice.by]} is highest at {choice.point} and {lead.mean:.3g} (standard error"
+        f" {lead.error:.2g}) lower at {last.name}, where the proxy is {proxy.mean:+.3g} over the start: use"
         f" {choice.point}",
     )
 

@@ -6,9 +6,11 @@ DuckDB to ``store``.
     config.json            what was asked
     points/NAME.json       a finished point; it is not made again
     points/NAME/           the training run behind it, where there is one
+    responses/NAME.jsonl   what a point said, where a model was asked
+    judged/                the calls of a held-out judge
     pool-DRAWS.jsonl       what best of n chose from, where a model was asked
     curve.json points.csv  the curve
-    lab.duckdb             the same as tables: points, fits, choice
+    lab.duckdb             the same as tables: points, fits, choice, lineage of checkpoints
     curve.html             the same as a page
 """
 
@@ -30,6 +32,7 @@ from rlaif.lab.fits import Fit, Peak
 from rlaif.lab.page import render
 from rlaif.store import write_sheets
 from rlaif.symptoms import SYMPTOMS
+from rlaif.training.lineage import found_in, sheet
 
 Cell = str | float | int | None
 Row = dict[str, Cell]
@@ -50,6 +53,7 @@ class Folder:
         self.root = sweeping.folder
         told = sweeping.model_dump(mode="json", exclude={"output"})
         told["sweep.kind"] = sweeping.sweep.kind
+        self._told = told
         path = self.root / "config.json"
         if path.is_file():
             _check(path, told, resume)
@@ -59,7 +63,7 @@ class Folder:
 
     def run(self, name: str) -> Path:
         """Folder of the training run of a point."""
-        return self.root / "points" / _file(name)
+        return self.root / "points" / filed(name)
 
     def point(self, name: str) -> Point | None:
         """Return a finished point; None where it is still to be made.
@@ -67,7 +71,7 @@ class Folder:
         Raises:
             InputError: what is there is no point.
         """
-        path = self.root / "points" / f"{_file(name)}.json"
+        path = self.root / "points" / f"{filed(name)}.json"
         if not path.is_file():
             return None
         try:
@@ -79,7 +83,7 @@ class Folder:
 
     def keep(self, point: Point) -> None:
         """Write a finished point."""
-        put(self.root / "points" / f"{_file(point.name)}.json", point.model_dump_json(indent=1) + "\n")
+        put(self.root / "points" / f"{filed(point.name)}.json", point.model_dump_json(indent=1) + "\n")
 
     def write(self, curve: Curve) -> None:
         """Write the curve in all its forms.
@@ -91,6 +95,7 @@ class Folder:
         put(self.root / "curve.json", curve.model_dump_json(indent=1) + "\n")
         put(self.root / "points.csv", _csv(rows))
         sheets = {"points": rows, "fits": list(map(_fit, curve.fits)), "choice": [_choice(curve.choice)]}
+        sheets["lineage"] = sheet(found_in(self.root, self._told))
         write_sheets(self.root / "lab.duckdb", {name: some for name, some in sheets.items() if some})
         put(self.root / "curve.html", render(curve))
 
@@ -141,6 +146,9 @@ def _row(curve: Curve, point: Point) -> Iterator[tuple[str, Cell]]:
     for name, one in (("proxy_score", proxy), ("gold", gold), ("gain", gain)):
         yield name, one.mean
         yield f"{name}_error", one.error
+    judged = None if point.judged is None else point.mean("judged")
+    yield "judged", None if judged is None else judged.mean
+    yield "judged_error", None if judged is None else judged.error
     yield "length", point.length
     yield "prompts", gold.prompts
     yield "n", point.responses
@@ -172,6 +180,6 @@ def _csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _file(name: str) -> str:
-    """A point's name as a file has it, e.g. ``beta-0.05``."""
+def filed(name: str) -> str:
+    """Return a point's name as a file has it, e.g. ``beta-0.05``."""
     return name.replace(" = ", "-")

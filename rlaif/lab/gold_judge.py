@@ -25,7 +25,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import Field
 
-from rlaif.lab.worlds import World
+from rlaif.lab.worlds import World, safety
 from rlaif.records import Record
 
 LOOPBACK: Final = "127.0.0.1"
@@ -100,9 +100,17 @@ class GoldJudge:
         self._seed = seed
         self._attempts = 0
 
-    def probability(self, prompt: str, first: str, second: str) -> float:
-        """P(first), before any reasoning."""
-        gap = self._world.gold(prompt, first) - self._world.gold(prompt, second)
+    def probability(self, prompt: str, first: str, second: str, model: str = "gold") -> float:
+        """P(first), before any reasoning.
+
+        Args:
+            prompt: what both answer.
+            first: one response.
+            second: the other.
+            model: asked as ``proxy`` or ``safety`` it looks at that alone; by any other name, at the truth.
+        """
+        worth = {"proxy": self._world.proxy, "safety": safety}.get(model, self._world.gold)
+        gap = worth(prompt, first) - worth(prompt, second)
         return _sigma(self.temper.sharpness * gap + self.temper.slot_bias)
 
     def application(self) -> web.Application:
@@ -135,7 +143,7 @@ class GoldJudge:
 
     def reply(self, body: Body, question: Question) -> Body:
         """Return the chat completion that answers a question."""
-        p = self.probability(question.prompt, *question.responses)
+        p = self.probability(question.prompt, *question.responses, str(body.get("model")))
         first = self._draw(question.prompt, *question.responses) < p
         if self.temper.reasons:
             p = SURE[first]

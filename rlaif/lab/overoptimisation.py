@@ -6,7 +6,8 @@ Owns the run of a sweep from its file to its curve. Leaves points to ``choosing`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlaif.lab.asking import Bench, measured, pools, prompts_of, write_prompts
@@ -14,9 +15,11 @@ from rlaif.lab.choosing import chosen_features, draws_for, pooled, shifted_featu
 from rlaif.lab.config import BestOfN, Bonus, Control, Kl, Proxy, Sweeping
 from rlaif.lab.curve import CLEAR, Curve, Point, drawn_up
 from rlaif.lab.files import Folder
+from rlaif.lab.preferring import Judged, Matched, preferred
 from rlaif.lab.scoring import gold_of, proxy_of
 from rlaif.lab.teaching import data_for, taught
 from rlaif.lab.worlds import World
+from rlaif.settings import Settings
 from rlaif.training.reporting import Watch
 from rlaif.training.rollouts import Draw
 from rlaif.training.scoring import RewardModel
@@ -94,6 +97,8 @@ def _trained(
 ) -> tuple[Point, list[Point]]:
     """Train and measure a policy for each value, those that are finished aside."""
     watch, told = listeners
+    if bench.judge is not None:
+        bench.judge([])  # what is wrong with it is to be said before hours of training
     data = data_for(sweeping, bench, teaching, folder.root)
 
     def point(name: str, value: float | None) -> Point:
@@ -109,18 +114,32 @@ def _trained(
 
     what = "beta" if isinstance(sweeping.sweep, Kl) else "step"
     start = point("start", None)
-    return start, [point(f"{what} = {value:g}", float(value)) for value in sweeping.sweep.values]
+    # In order, because of the points of one run each goes on from the one before.
+    values = sweeping.sweep.values if what == "beta" else sorted(sweeping.sweep.values)
+    return start, [point(f"{what} = {value:g}", float(value)) for value in values]
 
 
 def _bench(sweeping: Sweeping, world: World, prompts: Path) -> Bench:
     assert sweeping.model is not None
     trains = not isinstance(sweeping.sweep, BestOfN)
+    by = sweeping.held_out
     samples = sweeping.drawn.samples if trains else draws_for(sweeping)
     return Bench(
         start=sweeping.model, prompts=prompts, how=Draw(samples=samples, max_tokens=sweeping.max_tokens),
         seed=sweeping.seed, proxy=proxy_of(sweeping, world),
-        held_out=sweeping.held_out or gold_of(sweeping, world),
+        held_out=by if isinstance(by, RewardModel) else gold_of(sweeping, world),
+        said=prompts.parent / "responses" if trains else None,
+        judge=_asking(by, prompts.parent / "judged") if isinstance(by, Judged) else None,
     )  # fmt: skip
+
+
+def _asking(judged: Judged, store: Path) -> Callable[[Sequence[Matched]], Sequence[float | None]]:
+    """A judge as a bench asks it."""
+
+    def ask(matches: Sequence[Matched]) -> Sequence[float | None]:
+        return asyncio.run(preferred(judged, matches, store, Settings.load())).p
+
+    return ask
 
 
 def _about(sweeping: Sweeping) -> dict[str, str | int | float | None]:
@@ -128,8 +147,15 @@ def _about(sweeping: Sweeping) -> dict[str, str | int | float | None]:
         "sweep": sweeping.sweep.kind, "world": sweeping.world, "proxy": _named(sweeping.proxy),
         "control": sweeping.control, "seed": sweeping.seed, "size": sweeping.size,
         "model": sweeping.model or "a table",
-        "held_out": sweeping.held_out.model if sweeping.held_out else "gold",
+        "held_out": _second(sweeping),
     }  # fmt: skip
+
+
+def _second(sweeping: Sweeping) -> str:
+    by = sweeping.held_out
+    if by is None:
+        return "gold"
+    return by.name if isinstance(by, Judged) else by.model
 
 
 def _named(proxy: Proxy) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 from jinja2 import ChoiceLoader, PackageLoader
 
-from rlaif.lab.curve import Curve, Point
+from rlaif.lab.curve import SAID, Curve, Point
 from rlaif.lab.fits import Fit
 from rlaif.reports.page import environment
 
@@ -104,7 +104,8 @@ def render(curve: Curve) -> str:
     style = made.get_template("style.css").render() + made.get_template("curve.css").render()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return made.get_template("curve.html").render(
-        c=curve, start=curve.start, plots=plots(curve), style=style, style_digest=digest,
+        c=curve, start=curve.start, by=SAID[curve.choice.by], plots=plots(curve),
+        style=style, style_digest=digest,
         used=next(one for one in curve.points if one.name == curve.choice.point),
     )  # fmt: skip
 
@@ -118,6 +119,9 @@ def plots(curve: Curve) -> list[Plot]:
         _gains(curve, "gold", "Gold, gain over the start", across, across(used.d)),
         _gains(curve, "proxy", "Proxy, gain over the start", across, across(used.d)),
     ]
+    if curve.start.judged is not None:
+        title = "Held-out judge, share of wins over the start less one half"
+        found.insert(1, _gains(curve, "judged", title, across, across(used.d)))
     moved = _moved(curve)
     return [*found, _symptoms(curve, moved, across, across(used.d))] if moved else found
 

@@ -17,10 +17,11 @@ from pydantic import JsonValue
 
 from rlaif.errors import InputError
 from rlaif.lab.asking import Bench, write_prompts
-from rlaif.lab.config import Kl, Sweeping
+from rlaif.lab.config import Kl, Steps, Sweeping
 from rlaif.lab.scoring import ByText, asked
 from rlaif.training import dpo, ppo
 from rlaif.training.loop import Outcome
+from rlaif.training.origin import lengthened
 from rlaif.training.reporting import Watch
 from rlaif.training.rollouts import Rollout
 from rlaif.training.scoring import RewardModel
@@ -64,6 +65,9 @@ def taught(
         JobError: the loss stayed not a number.
     """
     config = configured(sweeping, bench, value, data, folder)
+    before = _shorter(sweeping, value)
+    if before is not None:
+        lengthened(folder.with_name(f"step-{before}"), config)
     if isinstance(config, ppo.PpoConfig):
         score = bench.proxy if isinstance(bench.proxy, ByText) else None
         return ppo.train(config, resume=folder.is_dir(), watch=watch, score=score)
@@ -90,7 +94,29 @@ def configured(
         part["beta"] = value
     else:
         told["steps"] = round(value)
+        if along(train):
+            # A snapshot at the last update, from which the next longer run goes on.
+            begun = _shorter(sweeping, value) or 0
+            told["save_every"] = math.gcd(train.save_every or 0, round(value) - begun)
     return type(train).model_validate(told)
+
+
+def along(train: ppo.PpoConfig | dpo.DpoConfig) -> bool:
+    """Whether a run of so many updates is the beginning of any longer one, so that one run makes all points.
+
+    Its learning rate must not depend on its length, and no round may be cut short by its end.
+    """
+    whole = not isinstance(train, ppo.PpoConfig) or train.rounds[1] == 1
+    return train.schedule == "constant" and train.warmup == 0.0 and whole
+
+
+def _shorter(sweeping: Sweeping, value: float) -> int | None:
+    """Updates of the run that a run of ``value`` updates goes on from; None where it begins anew."""
+    train = sweeping.train
+    if not isinstance(sweeping.sweep, Steps) or train is None or not along(train):
+        return None
+    inner = train.rounds[0] if isinstance(train, ppo.PpoConfig) else 1
+    return max((one for one in sweeping.sweep.values if one < value and one % inner == 0), default=None)
 
 
 def _pairs(bench: Bench, prompts: Path, path: Path) -> Path:

@@ -22,7 +22,7 @@ from rlaif.pipeline import load_pipeline
 from rlaif.pipeline.config import Pipeline, PreferStage
 from rlaif.recipes.config import Body, Recipe, Step
 from rlaif.recipes.kinds import Kind
-from rlaif.recipes.leaving import Reference, Tables
+from rlaif.recipes.leaving import Reference, Tables, references
 from rlaif.training.methods import CONFIG, AnyConfig
 from rlaif.yamlfile import YamlFile, validate
 
@@ -58,10 +58,25 @@ def completed(body: Body, step: Step, recipe: Recipe, home: Path) -> Body:
     made = _absolute(whole, home)
     assert isinstance(made, dict)
     whole = {"schema_version": 1, "name": step.name, **made}
+    if step.iterate is not None and (recipe.control == "still" or (recipe.control and _judged(step))):
+        whole["control"] = recipe.control
     prompts = whole.get("prompts")
     if isinstance(prompts, dict) and _is_file(prompts.get("path")):
         whole["prompts"] = {**prompts, "path": str((home / str(prompts["path"])).resolve())}
     return whole
+
+
+def _judged(step: Step) -> bool:
+    """Whether a judge or a model from elsewhere chooses in an iterate step: a control has to spoil that."""
+    own = any(one.loc[1:2] == ("reward",) for one in references(step))
+    return step.reward is None and not own
+
+
+def axes(step: Step) -> tuple[str, ...]:
+    """Return the axes of the sets a pipeline step makes."""
+    stages = (step.pipeline or {}).get("stages")
+    listed = [one for one in stages if isinstance(one, dict)] if isinstance(stages, list) else []
+    return tuple(str(one.get("axis")) for one in listed if one.get("kind") == "prefer")
 
 
 def checked(step: Step, at: int, recipe: Recipe, file: YamlFile) -> Tables | None:
@@ -133,6 +148,8 @@ def _absolute(value: JsonValue, home: Path) -> JsonValue:
     for key in _FILES:
         if _is_file(made.get(key)):
             made[key] = str((home / str(made[key])).resolve())
+    if str(made.get("template", "")).endswith(".txt"):  # any other name is a shipped one
+        made["template"] = str((home / str(made["template"])).resolve())
     return made
 
 

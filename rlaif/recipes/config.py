@@ -11,16 +11,18 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from rlaif.lab.gold_judge import Temper
+from rlaif.lab.preferring import Judged
 from rlaif.lab.worlds import TextName
 from rlaif.recipes.settling import Size
 from rlaif.recipes.transforms import AnyRows
 from rlaif.recipes.worth import AnyScore
 from rlaif.records import Record
+from rlaif.training.controls import Control
 from rlaif.yamlfile import SchemaVersion
 
 NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,59}$"
 """Names of recipes and steps: folders are called by them."""
-WORK: Final = ("pipeline", "train", "iterate", "rows", "draw", "measure", "flag")
+WORK: Final = ("pipeline", "train", "iterate", "rows", "draw", "measure", "compare", "flag")
 """What a step may do; each does one of these."""
 
 Body = dict[str, JsonValue]
@@ -33,6 +35,9 @@ class WorldConfig(Record):
     """Which one: ``cover``, ``exploit`` or ``harm``."""
     judge: Temper = Temper()
     """What its gold judge is like; pipelines ask it as ``compatible:world/gold``."""
+    second: Temper | None = None
+    """What a second judge of the same truth is like, whose errors are its own:
+    ``compatible:world_second/gold``; none when left out."""
 
 
 class Drawing(Record):
@@ -78,6 +83,16 @@ class Measuring(Record):
         return self
 
 
+class Comparing(Record):
+    """Put methods side by side: all measured policies, against the first of the first measure step."""
+
+    of: tuple[str, ...] = Field(min_length=1)
+    """Figures of measure steps, ``@STEP``, on the same prompts."""
+    judge: Judged | None = None
+    """A judge that nothing was trained for, to be asked beside gold; its constitution is relative to the
+    recipe."""
+
+
 class SameRevisions(Record):
     """Raised where most revisions repeat what they revise: nothing was learned from criticism."""
 
@@ -111,7 +126,16 @@ class BlindLabels(Record):
     """The truth, or a second opinion."""
 
 
-Condition = Annotated[SameRevisions | BlindScore | BlindLabels, Field(discriminator="kind")]
+class Parted(Record):
+    """Raised where what was optimised and what only watched come apart from the first policy to the last."""
+
+    kind: Literal["gap"]
+    """Names the condition."""
+    of: str
+    """Figures of a measure step with gold and proxy, e.g. reward models of two halves of one set."""
+
+
+Condition = Annotated[SameRevisions | BlindScore | BlindLabels | Parted, Field(discriminator="kind")]
 
 
 class Step(Record):
@@ -136,6 +160,8 @@ class Step(Record):
     """Responses drawn and scored."""
     measure: Measuring | None = None
     """Policies measured."""
+    compare: Comparing | None = None
+    """Methods side by side."""
     flag: tuple[Condition, ...] | None = None
     """What has to be said about this run if it is so."""
 
@@ -168,8 +194,12 @@ class Recipe(Record):
     size: Size = "toy"
     """How much of everything: ``toy`` is minutes on two cores, ``full`` is the paper's order of magnitude
     where one machine can hold it."""
+    control: Control | None = None
+    """Run it as a negative control: labels and scores turned round, dealt by chance or made to say nothing,
+    or rates at which nothing moves. None is the recipe itself."""
     output: str | None = None
-    """Output folder, relative to where the command runs; ``outputs/NAME`` when left out."""
+    """Output folder, relative to where the command runs; ``outputs/NAME`` when left out, and of a control
+    ``outputs/NAME-CONTROL``."""
     expect: str
     """The figure to expect, in words: what the paper found, and what this size can show of it."""
     world: WorldConfig | None = None

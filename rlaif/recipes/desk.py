@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
@@ -22,6 +22,14 @@ from rlaif.recipes.leaving import LOCAL, Reference
 from rlaif.training.config import DataConfig
 from rlaif.training.files import read_split_rows
 from rlaif.training.reporting import Watch
+from rlaif.training.rollouts import Rollout
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+Drawn = tuple["PreTrainedTokenizerBase", list[Rollout], tuple[float, float]]
+"""A policy's tokenizer, what it drew, and its KL from the first policy by both estimators."""
 
 
 @dataclass(slots=True)
@@ -57,6 +65,8 @@ class Desk:
     done: dict[str, Done] = field(default_factory=dict)
     """Finished steps, by name."""
     world: World | None = None
+    drawn: dict[object, Drawn] = field(default_factory=dict)
+    """What was drawn to be measured, by policies and prompts; several steps may look at it."""
 
     def __post_init__(self) -> None:
         if self.recipe.world is not None:

@@ -54,12 +54,12 @@ def _named(loc: tuple[str | int, ...], value: str, step: Step, desk: Desk) -> It
     key = keys[-1]
     if key == "constitution":
         yield value, load_constitution(desk.home / value).digest
-    elif key in _HOME and step.work != "flag":
+    elif (key in _HOME and step.work != "flag") or (key == "template" and value.endswith(".txt")):
         yield value, content(desk.home / value)
     elif key == "path":
         beside = step.work == "rows" or keys[:2] in (["pipeline", "prompts"], ["iterate", "prompts"])
         yield value, content(desk.home / value if beside else Path(value))
-    elif key in _MODELS and step.work in ("pipeline", "iterate") and value.startswith(LOCAL):
+    elif key in _MODELS and step.work in ("pipeline", "iterate", "compare") and value.startswith(LOCAL):
         yield value, identity(ModelSpec.parse(value).model)
     elif key in _MODELS and (step.work in _BARE or keys[0] == "reward" or keys == ["iterate", "model"]):
         yield value, identity(value)
@@ -70,6 +70,8 @@ def digest(step: Step, desk: Desk, made_from: dict[str, str]) -> str:
     body = step.model_dump(mode="json", include={step.work, "reward"})
     world = None if desk.recipe.world is None else desk.recipe.world.model_dump(mode="json")
     told = [_VERSION, step.name, _without(body), desk.recipe.seed, world, sorted(made_from.items())]
+    if desk.recipe.control is not None:
+        told.append(desk.recipe.control)
     return hashlib.sha256(canonical(told)).hexdigest()
 
 

@@ -16,12 +16,10 @@ from rlaif.generation import Engine, Limits
 from rlaif.recipes.config import Drawing
 from rlaif.recipes.desk import Desk, label
 from rlaif.recipes.folder import put_rows
-from rlaif.recipes.rows import Column, Row, prompts
-from rlaif.recipes.scores import PART_TOKENS, Source, of_rollouts, source
-from rlaif.records import Message
+from rlaif.recipes.rows import Row, column, prompts
+from rlaif.recipes.scores import PART_TOKENS, TRUE, Source, of_rollouts, source, spoiling
 from rlaif.training.config import DataConfig
 from rlaif.training.data import Asked, read_prompts
-from rlaif.training.encoding import Text
 from rlaif.training.rollouts import Draw, Rollout, draw
 
 _AT_ONCE: Final = 8
@@ -43,7 +41,7 @@ def drawn(drawing: Drawing, name: str, desk: Desk, folder: Path) -> tuple[Path, 
     for at, policy in enumerate(drawing.policies):
         path = folder / f"drawn-{at}.jsonl"
         seed = f"{desk.recipe.seed}:{name}:{at}"
-        by = source(drawing.score, desk)
+        by = (source(drawing.score, desk), spoiling(drawing.score, desk))
         for some in _kept(path, desk.model(policy), asked, (how, seed, by)):
             rows += [{**row, "policy": label(policy)} for row in some]
     return put_rows(folder / "responses.jsonl", rows), _counts(rows)
@@ -62,23 +60,22 @@ def opened(model: str, path: Path, how: Draw) -> tuple[Checkpoint, Engine, Seque
 
 def as_rows(one: Rollout) -> list[Row]:
     """Return what was drawn to one prompt."""
-    lengths = [len(ids) for ids in one.group.responses]
+    every = zip(one.texts, map(len, one.group.responses), one.cut, map(sum, one.drawn), strict=True)
     return [
-        {"prompt": column(one.asked.text), "completion": text, "tokens": tokens, "cut": cut}
-        for text, tokens, cut in zip(one.texts, lengths, one.cut, strict=True)
+        {
+            "prompt": column(one.asked.text),
+            "completion": text,
+            "tokens": tokens,
+            "cut": cut,
+            "logprob": logprob,
+        }
+        for text, tokens, cut, logprob in every
     ]
 
 
-def column(prompt: Text) -> Column:
-    """Return a prompt as a column holds it."""
-    return prompt if isinstance(prompt, str) else [_turn(one) for one in prompt]
-
-
-def _turn(message: Message) -> dict[str, str]:
-    return {"role": message.role, "content": message.content}
-
-
-def _kept(path: Path, model: str, asked: Path, how: tuple[Draw, str, Source]) -> Iterator[list[Row]]:
+def _kept(
+    path: Path, model: str, asked: Path, how: tuple[Draw, str, tuple[Source, Source | None]]
+) -> Iterator[list[Row]]:
     """Yield each prompt's rows, those that are in the file already first; the others are drawn."""
     known = _lines(path)
     yield from known
@@ -88,11 +85,25 @@ def _kept(path: Path, model: str, asked: Path, how: tuple[Draw, str, Source]) ->
         for first in range(len(known), len(places), _AT_ONCE):
             some = range(first, min(first + _AT_ONCE, len(places)))
             found = draw(engine, places, wanted, seed, some)
-            for one, scores in zip(found, of_rollouts(by, checkpoint, found), strict=True):
-                rows = [{**row, "score": score} for row, score in zip(as_rows(one), scores, strict=True)]
+            for one, scores in zip(found, _scores(by, checkpoint, found), strict=True):
+                rows = [{**row, **score} for row, score in zip(as_rows(one), scores, strict=True)]
                 file.write(json.dumps(rows) + "\n")
                 yield rows
             file.flush()
+
+
+def _scores(
+    by: tuple[Source, Source | None], checkpoint: Checkpoint, drawn: Sequence[Rollout]
+) -> list[list[dict[str, float | None]]]:
+    """Score what was drawn, and say beside a spoiled score what it was before."""
+    true = of_rollouts(by[0], checkpoint.tokenizer, drawn)
+    if by[1] is None:
+        return [[{"score": one} for one in some] for some in true]
+    told = of_rollouts(by[1], checkpoint.tokenizer, drawn)
+    return [
+        [{"score": score, TRUE: was} for score, was in zip(*both, strict=True)]
+        for both in zip(told, true, strict=True)
+    ]
 
 
 def _lines(path: Path) -> list[list[Row]]:

@@ -5,15 +5,21 @@ Owns the conditions as pure functions of rows and scores. Leaves reading and sco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from statistics import fmean, stdev
+from typing import Any, Final
 
 from rlaif.audits.bootstrap import wilson
+from rlaif.iterations.records import Figures
 from rlaif.recipes.folder import Raised
 from rlaif.recipes.rows import by_prompt
+from rlaif.training.controls import Control
 
 _FEWEST = 8
 """Rows below which nothing is said but that there are too few."""
+_STILL: Final = 1e-3
+"""Nats from which a policy has moved."""
 
 
 def identical(rows: Sequence[Mapping[str, Any]], most: float) -> Raised:
@@ -63,6 +69,62 @@ def blind_labels(better: Sequence[float | None], worse: Sequence[float | None]) 
         if one is not None and other is not None and one != other
     ]
     return _said("labels of pairs", agreed, "prefers what the truth prefers")
+
+
+def parted(first: Sequence[Mapping[str, Any]], last: Sequence[Mapping[str, Any]]) -> Raised:
+    """Tell whether a proxy and a gold score that agreed at first have come apart, prompt by prompt.
+
+    Args:
+        first: responses of the first policy, with ``proxy`` and ``gold``.
+        last: those of the last one to the same prompts.
+    """
+    gaps = [
+        {
+            key: fmean(row["proxy"] - row["gold"] for row in some)
+            for key, some in by_prompt(
+                [row for row in rows if None not in (row["proxy"], row["gold"])]
+            ).items()
+        }
+        for rows in (first, last)
+    ]
+    grew = [gaps[1][key] - gaps[0][key] for key in gaps[0].keys() & gaps[1].keys()]
+    title = "proxy and gold"
+    if len(grew) < 2:
+        return Raised(title=title, said=f"{len(grew)} prompts are too few to tell", raised=False)
+    mean, error = fmean(grew), stdev(grew) / math.sqrt(len(grew))
+    said = (
+        f"the proxy moved by {mean:+.3g} (standard error {error:.2g}) more than gold, from the first policy"
+        " to the last"
+    )
+    raised = mean > 2.0 * error
+    if raised:
+        said += ": what was optimised has come apart from what only watched; use an earlier policy"
+    return Raised(title=title, said=said, raised=raised)
+
+
+def held(control: Control, first: Figures, now: Figures, policy: str) -> Raised:
+    """Tell whether a control did what it had to.
+
+    Args:
+        control: which.
+        first: figures of the policy the others are held against.
+        now: of another.
+        policy: what that is called.
+    """
+    title = f"control {control}, {policy}"
+    if control == "still":
+        said = f"it lies {now.kl_k3:.2g} nats from the first policy"
+        raised = now.kl_k3 >= _STILL
+        return Raised(title=title, said=said + (": something moved it" if raised else ""), raised=raised)
+    before, after = first.gold, now.gold
+    if before is None or after is None or before.mean is None or after.mean is None:
+        return Raised(title=title, said="there is no gold to tell by", raised=False)
+    gap, error = after.mean - before.mean, math.hypot(before.error or 0.0, after.error or 0.0)
+    said = f"gold moved by {gap:+.3g} (standard error {error:.2g}) from the first policy"
+    raised = gap > 2.0 * error or (control == "constant" and gap < -2.0 * error)
+    if raised:
+        said += ": something else than these labels taught it, such as demonstrations, which it leaves alone"
+    return Raised(title=title, said=said, raised=raised)
 
 
 def _agreements(rows: Sequence[Mapping[str, Any]]) -> list[float]:

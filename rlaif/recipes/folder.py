@@ -82,6 +82,8 @@ class Done(Record):
     """USD of its calls."""
     seconds: float = 0.0
     """Time it took, in the process that finished it."""
+    cpu: float = 0.0
+    """Processor time it took there, in seconds."""
 
 
 class Folder:

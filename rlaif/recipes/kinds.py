@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 Kind = Literal[
-    "policy", "scorer", "prompts", "responses", "demonstrations", "pairs", "unpaired", "figures", "flags"
+    "policy",
+    "scorer",
+    "prompts",
+    "responses",
+    "demonstrations",
+    "pairs",
+    "unpaired",
+    "figures",
+    "table",
+    "flags",
 ]
 
 SAID: Final[Mapping[Kind, str]] = {
@@ -21,6 +30,7 @@ SAID: Final[Mapping[Kind, str]] = {
     "pairs": "pairs (prompt, chosen, rejected)",
     "unpaired": "responses marked good or bad (prompt, completion, label)",
     "figures": "figures",
+    "table": "a table of methods",
     "flags": "flags",
 }
 """How each is named."""
@@ -36,6 +46,7 @@ MAKERS: Final[Mapping[Kind, str]] = {
     "unpaired": "a rows step of kind label (from scored responses), or the table AXIS-unpaired of a pipeline"
     " with a prefer stage",
     "figures": "a measure step",
+    "table": "a compare step",
     "flags": "a flag step",
 }
 """Which step makes each."""

@@ -40,18 +40,22 @@ _PLACES: Final[Mapping[str, Mapping[str, tuple[Kind, ...]]]] = {
         "prompts": ROWS, "policies.*": _POLICY, "gold.model": _SCORER, "proxy.model": _SCORER,
         "proxy.safety": _SCORER, "proxy.helpfulness": _SCORER, "proxy.safety_prompts.path": ROWS,
     },
+    "compare": {"of.*": ("figures",)},
     "flag": {"*.against.model": _SCORER},
 }  # fmt: skip
 _TAKEN: Final[Mapping[str, tuple[Kind, ...]]] = {
     "written": ROWS, "instruct": ROWS, "split": ROWS, "demonstrations": ("responses", "demonstrations"),
+    "judgements": ("responses", "demonstrations"),
     "best_of_n": _RESPONSES, "select": _RESPONSES, "pairs": _RESPONSES, "label": _RESPONSES,
     "relabel": _RESPONSES,
     "score": ("responses", "demonstrations"), "flip": ("pairs",), "mix": ROWS,
     "identical_revisions": ("demonstrations",), "scores": _RESPONSES, "labels": ("pairs",),
+    "gap": ("figures",),
 }  # fmt: skip
 """What rows steps and conditions are made from, by their kind."""
 _MADE: Final[Mapping[str, Kind]] = {
-    "written": "demonstrations", "demonstrations": "demonstrations", "best_of_n": "demonstrations",
+    "written": "demonstrations", "judgements": "demonstrations", "demonstrations": "demonstrations",
+    "best_of_n": "demonstrations",
     "select": "demonstrations", "relabel": "demonstrations", "pairs": "pairs", "ranked": "pairs",
     "flip": "pairs", "label": "unpaired", "instruct": "prompts", "score": "responses",
 }  # fmt: skip
@@ -185,6 +189,8 @@ def left_by(step: Step, known: Known) -> Tables:
         return {"": "responses"}
     if step.measure is not None:
         return {"": "figures"}
+    if step.compare is not None:
+        return {"": "table"}
     if step.flag is not None:
         return {"": "flags"}
     assert step.rows is not None

@@ -1,7 +1,7 @@
 """Every checkpoint a recipe made, and what made it: parent, data, judges, constitutions.
 
-Owns the walk from a checkpoint back to all that took part. Leaves the manifest of a single training run to
-``checkpoints``.
+Owns the walk from a checkpoint back to all steps that took part. Leaves what checkpoints say of themselves to
+``training.lineage``.
 """
 
 from __future__ import annotations
@@ -17,33 +17,8 @@ from rlaif.errors import InputError
 from rlaif.recipes.desk import Desk
 from rlaif.recipes.folder import LINEAGE
 from rlaif.recipes.leaving import Reference
-from rlaif.records import Record
-
-
-class Ancestry(Record):
-    """One checkpoint."""
-
-    step: str
-    """The step that made it."""
-    checkpoint: str
-    """Where it lies, relative to the output folder."""
-    digest: str
-    """Content of its weights, configuration, tokenizer and template."""
-    method: str
-    """What trained it last."""
-    parent: str
-    """What it began as: a step or a model's name."""
-    parent_digest: str
-    """Content of that."""
-    data: tuple[str, ...]
-    """Steps whose rows it learnt from."""
-    data_digest: str
-    """Content of all it was trained on, as token ids and labels."""
-    models: dict[str, str]
-    """Judges, constitutions, scores and reward models that had a say in its data, by step and part."""
-    seed: int
-    """The recipe's."""
-
+from rlaif.training.lineage import Ancestry, found_in
+from rlaif.training.origin import CONFIG
 
 _ALL: TypeAdapter[list[Ancestry]] = TypeAdapter(list[Ancestry])
 
@@ -83,16 +58,30 @@ def as_json(rows: Sequence[Ancestry]) -> str:
 
 
 def read(folder: Path) -> list[Ancestry]:
-    """Read the lineage of a recipe's output folder.
+    """Read the lineage of the output folder of a recipe, an iteration, a sweep or a training run.
+
+    A recipe says more of its checkpoints than they say themselves; those of its iterations' rounds are found
+    below it.
 
     Raises:
-        InputError: it has none.
+        InputError: there is no checkpoint below it.
     """
-    path = folder / LINEAGE
-    if not path.is_file():
+    told, path = folder / CONFIG, folder / LINEAGE
+    if path.is_file() and not told.is_file():
+        known = _read(path)
+        places = {one.checkpoint for one in known}
+        return known + [one for one in found_in(folder) if one.checkpoint not in places]
+    found = found_in(folder, json.loads(told.read_bytes()) if told.is_file() else None)
+    if not found:
         raise InputError(
-            "no recipe has run here; name its output folder, e.g. outputs/instructgpt", path=path
+            "there is no checkpoint below this folder; name the output folder of a recipe, an iteration, a"
+            " sweep or a training run, e.g. outputs/instructgpt",
+            path=folder,
         )
+    return found
+
+
+def _read(path: Path) -> list[Ancestry]:
     try:
         return _ALL.validate_json(path.read_bytes())
     except ValidationError as error:

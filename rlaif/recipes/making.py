@@ -14,21 +14,26 @@ from pathlib import Path
 from rlaif.checkpoints import Lineage, read_lineage
 from rlaif.errors import InputError
 from rlaif.iterations import iterate, load_iteration
-from rlaif.lab.gold_judge import GoldJudge, listening
 from rlaif.lab.scoring import ByText
 from rlaif.pipeline import Loaded, Options, Outcome, load_pipeline, quote
 from rlaif.pipeline import run as run_pipeline
+from rlaif.recipes import contest
 from rlaif.recipes.bodies import body_of, completed, training, written
-from rlaif.recipes.config import BlindLabels, BlindScore, Body, Condition, SameRevisions, Step
+from rlaif.recipes.comparing import compared
+from rlaif.recipes.config import BlindLabels, BlindScore, Body, Condition, Parted, SameRevisions, Step
+from rlaif.recipes.controls import controlled
 from rlaif.recipes.desk import Desk, counted
 from rlaif.recipes.drawing import drawn
-from rlaif.recipes.flagging import blind_labels, blind_scores, identical
-from rlaif.recipes.folder import Raised, put_rows
+from rlaif.recipes.flagging import blind_labels, blind_scores, held, identical, parted
+from rlaif.recipes.folder import Raised, put, put_rows
 from rlaif.recipes.leaving import references
-from rlaif.recipes.measuring import measured
+from rlaif.recipes.measuring import ends, measured
 from rlaif.recipes.scores import of_rows, source, titled
-from rlaif.recipes.transforming import transformed
-from rlaif.settings import Server, Settings
+from rlaif.recipes.serving import beside
+from rlaif.recipes.spoiling import choosing, exported, reward, taught
+from rlaif.recipes.transforming import threshold, transformed
+from rlaif.recipes.transforms import Select
+from rlaif.settings import Settings
 from rlaif.training import methods, ppo
 from rlaif.training.ppo import PpoConfig
 
@@ -53,8 +58,8 @@ def make(step: Step, desk: Desk, folder: Path) -> Left:
         RlaifError: as the package that does it.
     """
     by_work: Mapping[str, Callable[[Step, Desk, Path], Left]] = {
-        "rows": _rows, "draw": _draw, "measure": _measure, "flag": _flag, "train": _train,
-        "pipeline": _pipeline, "iterate": _iterate,
+        "rows": _rows, "draw": _draw, "measure": _measure, "compare": _compare, "flag": _flag,
+        "train": _train, "pipeline": _pipeline, "iterate": _iterate,
     }  # fmt: skip
     return by_work[step.work](step, desk, folder)
 
@@ -67,6 +72,8 @@ def _rows(step: Step, desk: Desk, folder: Path) -> Left:
         # A file called train or test would be taken for a side of a split by its name.
         left.places[name] = (put_rows(folder / f"rows-{name or 'all'}.jsonl", rows), None)
     left.counts = counted({name or "rows": len(rows) for name, rows in tables.items()})
+    if isinstance(step.rows, Select):
+        left.counts |= threshold(step.rows, desk)
     return left
 
 
@@ -79,12 +86,28 @@ def _draw(step: Step, desk: Desk, folder: Path) -> Left:
 def _measure(step: Step, desk: Desk, folder: Path) -> Left:
     assert step.measure is not None
     every, told = measured(step.measure, desk, folder)
+    control, first = desk.recipe.control, every[0].figures
     return Left(
         {"": (folder / "figures.json", None)},
         {"policies": float(len(every)), "responses": float(sum(one.figures.responses for one in every))},
         told,
+        tuple(held(control, first, one.figures, one.policy) for one in every[1:]) if control else (),
         models={"gold": titled(step.measure.gold)},
     )
+
+
+def _compare(step: Step, desk: Desk, folder: Path) -> Left:
+    assert step.compare is not None
+    table, spent = compared(step.compare, desk, folder)
+    put(folder / "compare.html", contest.render(table))
+    desk.money.spent += spent
+    marked = (f"{one.name} wins only before length is held equal" for one in table.rows if one.only_longer)
+    models = {} if table.judge is None else {"held-out judge": table.judge}
+    return Left(
+        {"": (folder / "table.json", None)},
+        {"methods": float(len(table.rows)), "calls": float(table.judge_calls)},
+        tuple(marked), models=models, spent=spent,
+    )  # fmt: skip
 
 
 def _flag(step: Step, desk: Desk, folder: Path) -> Left:
@@ -95,6 +118,10 @@ def _flag(step: Step, desk: Desk, folder: Path) -> Left:
 
 
 def _condition(condition: Condition, desk: Desk) -> Raised:
+    if isinstance(condition, Parted):
+        return parted(*ends(condition.of, desk)).model_copy(
+            update={"title": f"proxy and gold of {condition.of}"}
+        )
     rows = desk.read(condition.of)
     match condition:
         case SameRevisions():
@@ -111,6 +138,7 @@ def _condition(condition: Condition, desk: Desk) -> Raised:
 def _train(step: Step, desk: Desk, folder: Path) -> Left:
     body = desk.resolved(body_of(step))
     assert isinstance(body, dict)
+    body = controlled(body, desk.recipe.control)
     config = training(body, step, desk.recipe, folder / "run")
     final = Path(config.output) / "final"
     lineage = read_lineage(final) if final.is_dir() else None
@@ -118,9 +146,12 @@ def _train(step: Step, desk: Desk, folder: Path) -> Left:
         for one in references(step):
             if one.loc[-1] == "path":
                 desk.expect(one)
-        if isinstance(config, PpoConfig) and step.reward is not None:
-            score = source(step.reward, desk)
+        data = taught(step, config.data, desk, folder)
+        config = config.model_copy(update={"data": data})
+        score = reward(step, config, desk)
+        if isinstance(config, PpoConfig) and score is not None:
             if isinstance(score, ByText):
+                config = config.model_copy(update={"reward": None})
                 ppo.train(config, score=score, resume=True, watch=desk.watch)
             else:
                 methods.train(config.model_copy(update={"reward": score}), resume=True, watch=desk.watch)
@@ -145,7 +176,9 @@ def _pipeline(step: Step, desk: Desk, folder: Path) -> Left:
     export = outcome.files.get("export")
     if export is None:
         raise InputError(f"the pipeline {step.name!r} wrote no export; add a stage of kind export at its end")
-    tables = [one.name for one in sorted(export.iterdir()) if one.is_dir()]
+    left = Left({one.name: (export, one.name) for one in sorted(export.iterdir()) if one.is_dir()})
+    if desk.recipe.control not in (None, "still"):
+        left.places |= exported(step, export, desk, folder)
     counts = {
         f"{name.rpartition('/')[2]} {fate}": float(count)
         for name, some in outcome.sets.items()
@@ -153,7 +186,8 @@ def _pipeline(step: Step, desk: Desk, folder: Path) -> Left:
         if count
     }
     counts |= {"calls": float(outcome.calls + outcome.cached), "failed": float(outcome.failed)}
-    return Left({one: (export, one) for one in tables}, counts, models=judges, spent=outcome.spent)
+    left.counts, left.models, left.spent = counts, judges, outcome.spent
+    return left
 
 
 def ready(body: Body, step: Step, desk: Desk) -> Body:
@@ -168,24 +202,13 @@ def ready(body: Body, step: Step, desk: Desk) -> Body:
 
 async def _run(path: Path, folder: Path, desk: Desk) -> tuple[Outcome, dict[str, str]]:
     """Run a pipeline beside the world's judge, where there is a world."""
-    loaded, settings = load_pipeline(path), Settings.load()
+    loaded = load_pipeline(path)
     judges = {f"judge of {context.axis}": f"{mode.name}, constitution {context.constitution[:12]}"
               for _, mode, context in loaded.judges}  # fmt: skip
     options = Options(desk.money.left, desk.money.allow_unpriced, folder)
-    if desk.recipe.world is None or desk.world is None:
+    async with beside(desk.recipe, desk.world) as settings:
         _agreed(loaded, settings, desk)
         return await run_pipeline(loaded, options, settings, desk.listener), judges
-    judge = GoldJudge(desk.world, desk.recipe.world.judge, desk.recipe.seed)
-    async with listening(judge) as address:
-        beside = with_world(settings, address)
-        _agreed(loaded, beside, desk)
-        return await run_pipeline(loaded, options, beside, desk.listener), judges
-
-
-def with_world(settings: Settings, address: str) -> Settings:
-    """Return settings that know where the world's judge is asked."""
-    server = Server(base_url=address, input_price=0.0, output_price=0.0)
-    return settings.model_copy(update={"compatible": {**settings.compatible, "world": server}})
 
 
 def _agreed(loaded: Loaded, settings: Settings, desk: Desk) -> None:
@@ -202,7 +225,7 @@ def _iterate(step: Step, desk: Desk, folder: Path) -> Left:
     body = ready(body_of(step), step, desk)
     path = written(folder / f"{step.name}.yaml", body | {"output": str(folder / "rounds")})
     loaded = load_iteration(path)
-    chosen = None if step.reward is None else source(step.reward, desk)
+    chosen = None if step.reward is None else choosing(step.reward, desk)
     if chosen is not None and not isinstance(chosen, ByText):
         loaded = replace(loaded, config=loaded.config.model_copy(update={"reward": chosen}))
     gold = None if desk.world is None else ByText(f"gold {desk.world.name}", desk.world.gold)

@@ -17,14 +17,15 @@ import numpy as np
 
 from rlaif.audits.bootstrap import wilson
 from rlaif.audits.logistic import fit
-from rlaif.checkpoints import load
+from rlaif.checkpoints import identity, load
 from rlaif.iterations.notices import notices
 from rlaif.iterations.records import Figures, Opinion
 from rlaif.lab.asking import moved
 from rlaif.recipes.config import Measuring
-from rlaif.recipes.desk import Desk, label
+from rlaif.recipes.desk import Desk, Drawn, label
 from rlaif.recipes.drawing import as_rows, opened
-from rlaif.recipes.folder import put, put_rows
+from rlaif.recipes.folder import content, put, put_rows
+from rlaif.recipes.leaving import Reference
 from rlaif.recipes.rows import Row, asked, by_prompt, prompts, said
 from rlaif.recipes.scores import of_rollouts, source
 from rlaif.records import Record
@@ -56,6 +57,8 @@ class Measured(Record):
     """Scores, KL, length, cuts and symptoms; KL is from the first policy."""
     distinct: float
     """Share of all runs of four words that are different from each other."""
+    entropy: float | None = None
+    """Nats a token of the policy's own draws, by their log-probabilities."""
     wins: Rate | None
     """Prompts on which its gold is above the first policy's, ties half, with Wilson's interval; None of the
     first."""
@@ -101,21 +104,41 @@ def _answers(
     measuring: Measuring, at: int, desk: Desk, place: tuple[Path, Path]
 ) -> tuple[list[Row], tuple[float, float]]:
     """Draw from a policy, score what it drew, and tell how far it is from the first."""
-    how = Draw(samples=measuring.k, max_tokens=measuring.max_tokens)
-    model, first = (desk.model(measuring.policies[one]) for one in (at, 0))
-    checkpoint, engine, wanted = opened(model, place[1], how)
-    drawn = draw(engine, wanted, how, f"{desk.recipe.seed}:held out")
-    gold = of_rollouts(source(measuring.gold, desk), checkpoint, drawn)
+    tokenizer, drawn, kl = _drawn(measuring, at, desk, place[1])
+    gold = of_rollouts(source(measuring.gold, desk), tokenizer, drawn)
     if measuring.proxy is None:
         proxy: list[list[float | None]] = [[None] * len(one) for one in gold]
     else:
-        proxy = of_rollouts(source(measuring.proxy, desk), checkpoint, drawn)
+        proxy = of_rollouts(source(measuring.proxy, desk), tokenizer, drawn)
     rows = [
         {**row, "gold": gold[number][draw_at], "proxy": proxy[number][draw_at]}
         for number, one in enumerate(drawn)
         for draw_at, row in enumerate(as_rows(one))
     ]
-    return rows, (0.0, 0.0) if model == first else moved(checkpoint, load(first), drawn)
+    return rows, kl
+
+
+def _drawn(measuring: Measuring, at: int, desk: Desk, prompts: Path) -> Drawn:
+    """Draw from a policy and weigh what it drew, once in a process however many steps measure it."""
+    how = Draw(samples=measuring.k, max_tokens=measuring.max_tokens)
+    model, first = (desk.model(measuring.policies[one]) for one in (at, 0))
+    key = (identity(model), identity(first), content(prompts), how)
+    if key not in desk.drawn:
+        checkpoint, engine, wanted = opened(model, prompts, how)
+        drawn = draw(engine, wanted, how, f"{desk.recipe.seed}:held out")
+        kl = (0.0, 0.0) if model == first else moved(checkpoint, load(first), drawn)
+        desk.drawn[key] = (checkpoint.tokenizer, drawn, kl)
+    return desk.drawn[key]
+
+
+def ends(text: str, desk: Desk) -> tuple[list[Row], list[Row]]:
+    """Return the responses of the first and of the last policy of a measure step, ``@STEP``."""
+    reference = Reference.read(text)
+    assert reference is not None  # checked when the recipe was read
+    figures = Path(desk.path(reference))
+    last = len(json.loads(figures.read_bytes())) - 1
+    first, other = (_read(figures.with_name(f"responses-{at}.jsonl")) for at in (0, last))
+    return first, other
 
 
 def row_of(
@@ -143,7 +166,8 @@ def row_of(
     )  # fmt: skip
     wins, even = against(rows, first)
     return Measured(
-        policy=policy[0], path=policy[1], figures=figures, distinct=distinct(rows), wins=wins, even=even,
+        policy=policy[0], path=policy[1], figures=figures, distinct=distinct(rows), entropy=entropy(rows),
+        wins=wins, even=even,
         best={n: _best(rows, n) for n in best_of},
     )  # fmt: skip
 
@@ -169,10 +193,19 @@ def against(
     between = wilson(sum(won), len(won))
     if between is None:
         return None, None
-    return Rate(mean=fmean(won), low=between[0], high=between[1]), _even(won, longer)
+    return Rate(mean=fmean(won), low=between[0], high=between[1]), even(won, longer)
 
 
-def _even(won: Sequence[float], longer: Sequence[float]) -> Rate | None:
+def even(won: Sequence[float], longer: Sequence[float]) -> Rate | None:
+    """Return the share of prompts won where both responses are equally long, by logistic regression.
+
+    Args:
+        won: 1, a half or 0, a prompt.
+        longer: by what share the response is longer than the other one.
+
+    Returns:
+        The rate with its interval; None where no line can be drawn.
+    """
     if len(won) < 8 or np.ptp(longer) == 0.0 or min(won) == max(won):  # no line can be drawn through these
         return None
     features = np.column_stack([np.ones(len(longer)), np.array(longer)])
@@ -187,6 +220,12 @@ def distinct(rows: Sequence[Mapping[str, Any]]) -> float:
     words = [said(row["completion"]).split() for row in rows]
     runs = [tuple(one[at : at + _RUN]) for one in words for at in range(len(one) - _RUN + 1)]
     return len(set(runs)) / len(runs) if runs else 1.0
+
+
+def entropy(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return minus the mean log-probability of a drawn token, an estimate of entropy; None where unknown."""
+    known = [row["logprob"] for row in rows if row.get("logprob") is not None]
+    return -sum(known) / sum(row["tokens"] for row in rows) if len(known) == len(rows) and rows else None
 
 
 def _opinion(rows: Sequence[Mapping[str, Any]], name: str) -> Opinion | None:

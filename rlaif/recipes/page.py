@@ -14,6 +14,7 @@ from jinja2 import ChoiceLoader, PackageLoader
 from pydantic import TypeAdapter
 
 from rlaif.recipes.config import Step
+from rlaif.recipes.controls import DONE, MUST
 from rlaif.recipes.desk import Desk
 from rlaif.recipes.folder import Done
 from rlaif.recipes.lineage import ancestry
@@ -50,8 +51,11 @@ def render(loaded: Loaded, desk: Desk) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     lines = [Line(step, desk.done.get(step.name)) for step in loaded.recipe.steps]
     done = list(desk.done.values())
+    said = loaded.recipe.control
+    control = None if said is None else (DONE[said], MUST[said])
     return made.get_template("recipe.html").render(
-        r=loaded.recipe, about=loaded.about, lines=lines, again=loaded.again, root=str(desk.folder.root),
+        r=loaded.recipe, about=loaded.about, control=control, lines=lines, again=loaded.again,
+        root=str(desk.folder.root),
         tables=[(one.name, measured(one, desk)) for one in done if one.work == "measure"],
         raised=[flag for one in done for flag in one.raised],
         notices=[f"{one.name}: {said}" for one in done for said in one.notices],

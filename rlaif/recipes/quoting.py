@@ -21,8 +21,9 @@ from rlaif.recipes.config import Step
 from rlaif.recipes.desk import Desk, Money
 from rlaif.recipes.folder import Done, Folder, Place, put_rows
 from rlaif.recipes.leaving import LOCAL, Reference, references
-from rlaif.recipes.making import ready, with_world
+from rlaif.recipes.making import ready
 from rlaif.recipes.reading import Loaded
+from rlaif.recipes.serving import with_world
 from rlaif.recipes.transforming import transformed
 from rlaif.recipes.transforms import Instruct, Prompts, Split
 from rlaif.settings import Settings

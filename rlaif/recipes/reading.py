@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import JsonValue
 
 from rlaif.complaints import Loc, dotted
+from rlaif.constitution import load_constitution
 from rlaif.errors import InputError
 from rlaif.recipes.bodies import checked
 from rlaif.recipes.config import Recipe, Step
 from rlaif.recipes.leaving import Known, left_by, references, wanted
+from rlaif.recipes.outside import wrong
 from rlaif.recipes.settling import settle
-from rlaif.recipes.transforms import Prompts, Ranked, Rescored, Written
+from rlaif.recipes.transforms import Judgements, Prompts, Ranked, Rescored, Written
 from rlaif.recipes.worth import OfWorld
 from rlaif.yamlfile import YamlFile, apply_overrides, read_yaml, validate
 
-WORLD: str = "compatible:world/"
-"""How models of the recipe's world are called; there is one, ``gold``."""
+WORLDS: Final = ("compatible:world/", "compatible:world_second/")
+"""How models of the recipe's world are called; each has one, ``gold``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class Loaded:
     @property
     def output(self) -> Path:
         """The output folder."""
-        return Path(self.recipe.output or f"outputs/{self.recipe.name}")
+        parts = (self.recipe.name, self.recipe.control)
+        return Path(self.recipe.output or f"outputs/{'-'.join(filter(None, parts))}")
 
     @property
     def again(self) -> str:
@@ -100,6 +104,8 @@ def _check(step: Step, at: int, recipe: Recipe, file: YamlFile, known: Known) ->
     for loc, complaint in _worldly(step, recipe, file):
         raise _refused(file, (*place, *loc), complaint)
     tables = checked(step, at, recipe, file) if step.work in ("pipeline", "train", "iterate") else None
+    if (other := wrong(step)) is not None:
+        raise _refused(file, (*place, "train", "data", "path"), other)
     try:
         known.steps[step.name] = left_by(step, known) if tables is None else tables
     except ValueError as error:
@@ -111,10 +117,12 @@ def _worldly(step: Step, recipe: Recipe, file: YamlFile) -> list[tuple[Loc, str]
     world = recipe.world
     need = "; add world: {name: cover} at the top, or take another"
     found: list[tuple[Loc, str]] = []
-    if world is None and isinstance(step.rows, Written):
+    if world is None and isinstance(step.rows, Written | Judgements):
         found.append((("rows",), "only a world knows what could be written" + need))
     if world is None and isinstance(step.rows, Prompts) and step.rows.path is None:
         found.append((("rows",), "found no path of prompts, and no world that has its own; give rows.path"))
+    if isinstance(step.rows, Judgements):
+        load_constitution(file.path.parent / step.rows.constitution)
     if isinstance(step.rows, Ranked | Prompts) and step.rows.path is not None:
         path = file.path.parent / step.rows.path
         if not path.exists():
@@ -124,8 +132,10 @@ def _worldly(step: Step, recipe: Recipe, file: YamlFile) -> list[tuple[Loc, str]
             found.append((loc, "this score is a world's" + need))
         elif isinstance(score, OfWorld) and score.of == "safety" and world and world.name != "harm":
             found.append((loc, f"the world {world.name!r} has no safety; take the world harm"))
-    if world is None and _asks_world(step.pipeline):
-        found.append((("pipeline",), f"a judge is {WORLD}gold" + need))
+    judge = None if step.compare is None else step.compare.model_dump(mode="json")
+    for work, body in (("pipeline", step.pipeline), ("compare", judge)):
+        if world is None and _asks_world(body):
+            found.append(((work,), f"a judge is {WORLDS[0]}gold" + need))
     return found
 
 
@@ -148,7 +158,7 @@ def _asks_world(value: JsonValue) -> bool:
         return any(_asks_world(one) for one in value.values())
     if isinstance(value, list):
         return any(_asks_world(one) for one in value)
-    return isinstance(value, str) and value.startswith(WORLD)
+    return isinstance(value, str) and value.startswith(WORLDS)
 
 
 def _refused(file: YamlFile, loc: Loc, message: str) -> InputError:

@@ -74,18 +74,27 @@ def select(rows: Rows, above: float | None, quantile: float | None, scope: Scope
     Raises:
         InputError: nothing is left.
     """
+    return columns(kept(rows, above, quantile, scope))
+
+
+def kept(rows: Rows, above: float | None, quantile: float | None, scope: Scope) -> list[Scored]:
+    """Return what ``select`` makes demonstrations of, scores and all.
+
+    Raises:
+        InputError: nothing is left.
+    """
     found = list(map(scored, rows))
     if above is not None:
-        kept = [one for one in found if one.score is not None and one.score >= above]
+        some = [one for one in found if one.score is not None and one.score >= above]
     else:
         (left,) = improve(found, [quantile or 0.0], scope)
-        kept = list(left.samples)
-    if not kept:
+        some = list(left.samples)
+    if not some:
         raise InputError(
             f"no response of {len(found)} scores {above!r} or more; lower the threshold, or give a quantile",
             field="above",
         )
-    return columns(kept)
+    return some
 
 
 def threshold(rows: Rows, quantile: float) -> float | None:
@@ -143,17 +152,6 @@ def levelled(rows: Rows) -> list[Row]:
     order = sorted(range(len(rows)), key=lambda at: rows[at]["gap"])
     level = {place: LEVELS[4 * rank // len(rows)] for rank, place in enumerate(order)}
     return [{**row, "margin_level": level[at]} for at, row in enumerate(rows)]
-
-
-def flip(rows: Rows) -> list[Row]:
-    """Return pairs with chosen and rejected exchanged, and whatever is said of either with them."""
-    exchanged = {"chosen": "rejected", "rejected": "chosen"}
-
-    def name(column: str) -> str:
-        head, mark, rest = column.partition("_")
-        return f"{exchanged.get(head, head)}{mark}{rest}"
-
-    return [{name(column): value for column, value in row.items()} for row in rows]
 
 
 def label(rows: Rows, least: float) -> list[Row]:
@@ -244,6 +242,13 @@ def text(prompt: Column) -> Text:
     if isinstance(prompt, str):
         return prompt
     return tuple(Message.model_validate(one) for one in prompt)
+
+
+def column(prompt: Text) -> Column:
+    """Return a prompt as a column holds it: the reverse of ``text``."""
+    return (
+        prompt if isinstance(prompt, str) else [{"role": one.role, "content": one.content} for one in prompt]
+    )
 
 
 def said(column: Column) -> str:

@@ -108,13 +108,16 @@ def _step(at: int, step: Step, desk: Desk) -> Done:
     if done is not None and done.digest == wanted and _there(done, desk):
         desk.money.spent += done.spent
         return done
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     left = make(step, desk, folder)
+    control = desk.recipe.control
+    spoiling = {} if control is None else {"control": control}
     record = Done(
         name=step.name, work=titled(step), digest=wanted, inputs=made_from,
         folder=str(folder.relative_to(desk.folder.root)), places=_places(left, desk.folder.root),
-        counts=left.counts, notices=left.notices, raised=left.raised, models=left.models, spent=left.spent,
-        seconds=time.perf_counter() - began,
+        counts=left.counts, notices=left.notices, raised=left.raised, models=left.models | spoiling,
+        spent=left.spent,
+        seconds=time.perf_counter() - began, cpu=time.process_time() - worked,
     )  # fmt: skip
     put(folder / STEP, record.model_dump_json(indent=1) + "\n")
     return record

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rlaif.judging.additive import AdditiveConfig
 from rlaif.recipes.worth import AnyScore
 from rlaif.records import Record
 from rlaif.training.rejection import Scope
@@ -41,6 +42,19 @@ class Written(Record):
     """Names the transform."""
     of: str
     """Rows with prompts."""
+
+
+class Judgements(Record):
+    """What a careful judge could have written about responses in the recipe's world: to learn judging."""
+
+    kind: Literal["judgements"]
+    """Names the transform."""
+    of: str
+    """Responses."""
+    constitution: str
+    """Constitution file; relative to the recipe."""
+    judge: AdditiveConfig
+    """Whose question it is that they answer."""
 
 
 class Demonstrations(Record):
@@ -195,7 +209,7 @@ class Split(Record):
 
 
 AnyRows = Annotated[
-    Prompts | Written | Demonstrations | BestOfN | Select | Rescored | Pairs | Ranked | Label | Flip | Mix
-    | Relabel | Instruct | Split,
+    Prompts | Written | Judgements | Demonstrations | BestOfN | Select | Rescored | Pairs | Ranked | Label
+    | Flip | Mix | Relabel | Instruct | Split,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -1,12 +1,13 @@
 """Where a run begins: its parent, its data, its configuration, and the folder it may write to.
 
-Owns the refusal to go on with a run that was told something else. Leaves the state
-it goes on from to ``snapshots``.
+Owns the refusal to go on with a run that was told something else, and how a longer run takes over from a
+shorter one. Leaves the state it goes on from to ``snapshots``.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from rlaif.checkpoints import Checkpoint, Lineage
 from rlaif.complaints import shown
 from rlaif.errors import InputError
 from rlaif.records import Record
+from rlaif.training import snapshots
 from rlaif.training.config import FREE, RunConfig
+from rlaif.training.reporting import METRICS
 
 CONFIG = "config.json"
 
@@ -69,6 +72,28 @@ def claim(folder: Path, config: RunConfig, origin: Origin, *, resume: bool) -> N
         raise InputError("this folder holds something no run wrote; name another output", path=folder)
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def lengthened(before: Path, config: RunConfig) -> None:
+    """Let a longer run begin where a finished shorter one of the same configuration ended, bit for bit.
+
+    What the shorter one could have gone on from is moved: it has its ``final/``. Nothing is done where it
+    left nothing, or the longer one has begun.
+
+    Args:
+        before: output folder of the shorter run.
+        config: of the longer run; its learning rate must not depend on how long it is.
+    """
+    folder = Path(config.output)
+    found = snapshots.newest(before)
+    if found is None or snapshots.newest(folder) is not None:
+        return
+    told = json.loads((before / CONFIG).read_bytes())
+    told |= {"output": config.output, "steps": config.steps}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(told, indent=1) + "\n")
+    shutil.copyfile(before / METRICS, folder / METRICS)
+    found.replace(folder / found.name)  # last, so that a stop before it costs time and nothing else
 
 
 def _check(path: Path, told: Mapping[str, JsonValue]) -> None:

@@ -11,7 +11,7 @@ from rlaif.iterations import load_iteration
 from tests.iterations.world import ITERATION, prepare
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ("self_rewarding", "rejection_sampling")
+SHIPPED = ("iterate_self_rewarding", "rejection_sampling")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -23,7 +23,7 @@ def test_the_shipped_files_are_sound(name: str) -> None:
 
 def test_self_rewarding_is_as_published() -> None:
     """Yuan et al. 2024: four candidates at .7 and .9, three judgements averaged, DPO at .1 and 1e-6."""
-    config = load_iteration(ROOT / "pipelines/self_rewarding.yaml").config
+    config = load_iteration(ROOT / "pipelines/iterate_self_rewarding.yaml").config
     assert (config.sample.k, config.sample.params.temperature, config.sample.params.top_p) == (4, 0.7, 0.9)
     assert config.judge is not None
     judge = config.judge.judge.model_dump()

@@ -40,6 +40,22 @@ def test_a_judge_that_sees_upside_down_lowers_gold_and_the_rows_say_so(world: Wo
     assert "while the proxy moved by" in notice
 
 
+@pytest.mark.parametrize(("control", "sign"), [("flipped", -1.0), ("constant", 0.0), (None, 1.0)])
+def test_a_control_turns_a_sound_judges_rounds(
+    world: World, tmp_path: Path, control: str | None, sign: float
+) -> None:
+    """What is chosen leads by as much as what is rejected trails; said both ways, neither leads."""
+    policy(tmp_path / "model", quality=1.0, skill=1.0)
+    outcome = iterate(few(tmp_path, control=control), gold=gold)
+    before, after = (state(row.policy.name)["quality"] for row in outcome.rows)
+    assert (after - before) * sign > 0.2 or (sign == 0.0 and abs(after - before) < 1e-9)
+
+
+def test_a_control_that_has_nothing_to_turn_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="control flipped turns pairs round, and what is imitated has none"):
+        few(tmp_path, control="flipped", train={"method": "sft"})
+
+
 def test_rows_are_kept_and_their_numbers_are_in_the_metrics(grown: Outcome) -> None:
     outcome, folder = grown, Path("outputs/small")
     kept = [json.loads((folder / f"round-{number}/row.json").read_text()) for number in range(3)]

@@ -1,26 +1,40 @@
 """Sweeps: the curve whose shape is known, its control, and what is written and kept of a sweep."""
 
+import asyncio
 import csv
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rlaif.checkpoints import identity
 from rlaif.errors import InputError
 from rlaif.lab import teaching
-from rlaif.lab.config import Sweeping, load_sweep
-from rlaif.lab.curve import Curve
+from rlaif.lab.config import Steps, Sweeping, load_sweep
+from rlaif.lab.curve import Curve, Point
 from rlaif.lab.fits import Fit
+from rlaif.lab.gold_judge import GoldJudge, Temper, listening
 from rlaif.lab.overoptimisation import control, overoptimise
+from rlaif.lab.worlds import NOUNS, World
 from rlaif.store import read_sheet
 from rlaif.training.loop import Outcome
+from rlaif.training.ppo import PpoConfig
 from tests import tiny
+from tests.recipes import speaking
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "pipelines").glob("lab_overopt_*.yaml"))
+HELPFUL = str(ROOT / "constitutions/helpfulness.yaml")
 POWERS = [2**at for at in range(1, 13)]
 
 
@@ -293,6 +307,225 @@ def test_updates_are_swept_on_pairs_the_proxy_labelled(tmp_path: Path) -> None:
     assert [one.setting for one in curve.points[1:]] in ([1.0, 4.0], [4.0, 1.0])
     steps = json.loads((tmp_path / "out/points/step-4/config.json").read_text())["steps"]
     assert steps == 4
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("method", ["ppo", "dpo"])
+def test_one_run_makes_all_points_bit_for_bit(tmp_path: Path, runs: list[str], method: str) -> None:
+    how = {"sweep": {"kind": "steps", "values": [4, 2, 6]}, "max_tokens": 110 if method == "dpo" else 6}
+    asked = trained(tmp_path, method, **how)
+    assert asked.train is not None
+    rate = {"schedule": "constant", "warmup": 0.0}
+    asked = asked.model_copy(update={"train": asked.train.model_copy(update=rate)})
+    seen: list[int] = []
+    overoptimise(asked, watch=lambda step, line: seen.append(step) if "loss" in line else None)
+    assert runs == ["step-2", "step-4", "step-6"]
+    assert seen == [1, 2, 3, 4, 5, 6]  # no update is made twice
+    alone = asked.model_copy(
+        update={"output": str(tmp_path / "alone"), "sweep": Steps(kind="steps", values=(6,))}
+    )
+    overoptimise(alone)
+    found, due = (weights(tmp_path / one / "points/step-6/final") for one in ("out", "alone"))
+    assert found.keys() == due.keys()
+    assert all((found[name] == due[name]).all() for name in due)
+    begun = weights(tmp_path / "out/points/step-4/final")
+    assert any((begun[name] != due[name]).any() for name in due)
+
+
+def test_a_rate_that_depends_on_the_length_makes_a_run_each(tmp_path: Path) -> None:
+    asked = trained(tmp_path, "dpo", sweep={"kind": "steps", "values": [1, 2]}, max_tokens=110)
+    assert asked.train is not None
+    assert not teaching.along(asked.train)  # it warms up
+    seen: list[int] = []
+    overoptimise(asked, watch=lambda step, line: seen.append(step) if "loss" in line else None)
+    assert seen == [1, 1, 2]
+
+
+def test_a_round_that_would_be_cut_is_not_gone_on_from(tmp_path: Path) -> None:
+    asked = trained(tmp_path, "ppo", sweep={"kind": "steps", "values": [3, 6]})
+    assert asked.train is not None
+    twice = {"warmup": 0.0, "objective": {"kind": "clip", "inner_epochs": 2}}
+    told = asked.train.model_dump(mode="json") | twice
+    asked = asked.model_copy(update={"train": PpoConfig.model_validate(told)})
+    seen: list[float] = []
+    overoptimise(asked, watch=lambda step, line: seen.append(step) if "loss" in line else None)
+    assert seen == [2, 3, 2, 4, 6]
+
+
+def test_fewer_prompts_than_the_size_says(tmp_path: Path) -> None:
+    told = sweeping(tmp_path, prompts=5, samples=3)
+    assert (told.drawn.prompts, told.drawn.samples, told.drawn.teaching) == (5, 3, 16)
+    with pytest.raises(ValueError, match="greater than or equal to 4"):
+        sweeping(tmp_path, prompts=3)
+
+
+def short_of_words(folder: Path) -> Path:
+    """A checkpoint that says nouns at random and ends after a dozen; its head is a table for PPO to move."""
+    speaking.saved(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    said = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids([f"Ġ{noun}" for noun in NOUNS])
+    with torch.no_grad():
+        for name, one in model.named_parameters():
+            if "proj" in name:
+                one.zero_()  # every state is the same, and stays so
+        model.get_input_embeddings().weight.fill_(1000.0)
+        head = model.get_output_embeddings().weight
+        head.fill_(-1.0)
+        head[said] = 0.0
+        head[0] = 0.7 / head.shape[1]  # one token in thirteen
+    model.save_pretrained(folder)
+    return folder
+
+
+def along_words(folder: Path, seed: int, proxy: str) -> Curve:
+    """Train on words by PPO, and look along the way."""
+    draw = {"samples": 4, "max_tokens": 160}
+    train = {
+        "method": "ppo", "batch": 16, "lr": 2.5e-3, "warmup": 0.0, "missing_eos_penalty": 0.0, "draw": draw,
+        "objective": {"kind": "clip", "inner_epochs": 1, "decay": 1.0}, "kl": {"beta": 0.01},
+        "data": {"path": "."}, "output": ".",
+    }  # fmt: skip
+    told = sweeping(
+        folder, seed=seed, world="exploit", proxy={"kind": proxy}, size="small", prompts=96, samples=2,
+        model=str(short_of_words(folder / "model")), max_tokens=160, train=train,
+        sweep={"kind": "steps", "values": [4, 8, 12, 18, 26, 36]},
+    )  # fmt: skip
+    return overoptimise(told)
+
+
+def by_gold(curve: Curve) -> tuple[Point, Point]:
+    """The point of highest gold, and the one farthest from the start."""
+    best = max(curve.points, key=lambda one: one.mean("gold").mean)
+    return best, max(curve.points, key=lambda one: one.d)
+
+
+@pytest.mark.long
+def test_a_policy_trained_on_words_is_overdone(tmp_path: Path, seed: int) -> None:
+    curve = along_words(tmp_path, seed, "world")
+    best, last = by_gold(curve)
+    assert curve.proxy_rises >= 0.9
+    assert best.gain(curve.start).clear  # by two standard errors, on both sides
+    assert best.gain(last).clear
+    assert curve.choice.interior
+    assert curve.choice.point not in ("start", last.name)
+    assert last.length > best.length + 20
+
+
+@pytest.mark.long
+def test_a_policy_trained_on_the_truth_is_not_overdone(tmp_path: Path, seed: int) -> None:
+    curve = along_words(tmp_path, seed, "gold")
+    best, last = by_gold(curve)
+    assert best.gain(curve.start).clear
+    assert best.gain(last).mean < 0.4 * best.gain(curve.start).mean
+    assert not curve.choice.interior
+
+
+# A held-out judge
+
+
+def test_a_judge_over_a_socket_says_what_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world = World.drawn("exploit", 0)
+    judge = GoldJudge(world, Temper(sharpness=2.0))
+    by = {
+        "kind": "judge", "judge": {"kind": "pairwise", "model": "compatible:gold/judge"},
+        "constitution": HELPFUL,
+    }  # fmt: skip
+    told = trained(tmp_path, "ppo", held_out=by, max_tokens=30)
+    with served(judge) as address:
+        Path("rlaif.toml").write_text(
+            f'[compatible.gold]\nbase_url = "{address}"\ninput_price = 0.0\noutput_price = 0.0\n'
+        )
+        curve = overoptimise(told)
+        asked = judge.asked[200]
+        assert asked > 0
+        assert overoptimise(told, resume=True) == curve
+        assert judge.asked[200] == asked  # nothing is bought twice
+    assert curve.choice.by == "judged"
+    assert curve.start.judged == (0.0,) * 8
+    for one in curve.points[1:]:
+        assert one.judged is not None
+        assert one.gold != one.judged
+        mine, theirs = (said(tmp_path, name) for name in (one.name.replace(" = ", "-"), "start"))
+        for value, (prompt, texts), (_, first) in zip(one.judged, mine, theirs, strict=True):
+            due = [likely(world, prompt, a, b) - 0.5 for a, b in zip(texts, first, strict=True)]
+            assert value == pytest.approx(sum(due) / len(due), abs=1e-6)
+    assert curve.choice.over_start == named(curve, curve.choice.point).gain(curve.start, by="judged", half=1)
+    table = read_sheet(tmp_path / "out/lab.duckdb", "points").to_pylist()
+    (row,) = (one for one in table if one["point"] == "beta = 1")
+    assert row["judged"] == named(curve, "beta = 1").mean("judged").mean
+    page = (tmp_path / "out/curve.html").read_text()
+    assert "chose this point by the held-out judge" in page
+    assert "Held-out judge, share of wins" in page
+
+
+def likely(world: World, prompt: str, mine: str, theirs: str) -> float:
+    """The judge of sharpness 2, averaged over both orders: it has no bias."""
+    if mine.strip() == theirs.strip():
+        return 0.5
+    if not mine.strip() or not theirs.strip():
+        return float(bool(mine.strip()))
+    gap = world.gold(prompt, mine) - world.gold(prompt, theirs)
+    return 1.0 / (1.0 + math.exp(-2.0 * gap))
+
+
+def said(folder: Path, name: str) -> list[tuple[str, list[str]]]:
+    rows = [json.loads(line) for line in (folder / f"out/responses/{name}.jsonl").read_text().splitlines()]
+    return [(row["prompt"], row["responses"]) for row in rows]
+
+
+def named(curve: Curve, name: str) -> Point:
+    (one,) = (point for point in curve.points if point.name == name)
+    return one
+
+
+@contextmanager
+def served(judge: GoldJudge) -> Iterator[str]:
+    """Serve a judge from a thread: a sweep runs loops of its own."""
+    loop, found = asyncio.new_event_loop(), Queue[str]()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        async with listening(judge) as address:
+            found.put(address)
+            await ended.wait()
+
+    thread = Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        yield found.get(timeout=10)
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
+
+
+def test_a_judge_that_nobody_can_ask_is_told(tmp_path: Path) -> None:
+    judge = {"kind": "pairwise", "model": "compatible:nobody/x"}
+    for words, wrong in ((HELPFUL, "nobody"), ("none.yaml", r"none\.yaml")):
+        by = {"kind": "judge", "judge": judge, "constitution": words}
+        told = trained(tmp_path / wrong, "ppo", held_out=by)
+        with pytest.raises(InputError, match=wrong):
+            overoptimise(told, watch=lambda step, line: pytest.fail("trained before it was told"))
+
+
+# Lineage
+
+
+def test_every_checkpoint_says_what_it_came_from(tmp_path: Path) -> None:
+    overoptimise(trained(tmp_path, "ppo"))
+    rows = read_sheet(tmp_path / "out/lab.duckdb", "lineage").to_pylist()
+    assert [one["step"] for one in rows] == ["beta-0.01", "beta-1"]
+    for one in rows:
+        assert one["parent"] == str(tmp_path / "model")
+        assert one["digest"] == identity(str(tmp_path / "out" / one["checkpoint"]))
+        assert one["parent_digest"] == identity(str(tmp_path / "model"))
+        assert (one["method"], one["data"]) == ("ppo", "teaching.jsonl")
+        assert "world exploit" in one["models"]
+        assert "proxy.kind world" in one["models"]
 
 
 def test_best_of_n_of_a_model_draws_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,82 @@ def test_bad_input_is_named_with_its_line(desk: Desk, old: str, new: str, said: 
     assert complaint.startswith(f"{desk.folder / 'bad.yaml'}:")
 
 
+KINDS = """\
+# Every kind of thing there is.
+schema_version: 1
+name: kinds
+expect: A refusal.
+world: {name: cover}
+steps:
+  - name: prompts
+    rows: {kind: prompts, train: 4, test: 2}
+  - name: responses
+    draw: {prompts: "@prompts/train", policies: [model], score: {kind: world}}
+  - name: demonstrations
+    rows: {kind: best_of_n, of: "@responses"}
+  - name: pairs
+    rows: {kind: pairs, of: "@responses"}
+  - name: unpaired
+    rows: {kind: label, of: "@responses", above: {quantile: 0.5}}
+  - name: scorer
+    train: {method: reward, model: model, data: {path: "@pairs"}}
+  - name: policy
+    train: {method: sft, model: model, data: {path: "@demonstrations"}}
+  - name: last
+    train: {method: METHOD, model: model, data: {path: "@PLACE"}}
+"""
+PLACES = ("prompts/train", "responses", "demonstrations", "pairs", "unpaired", "scorer", "policy")
+LEARNT = {
+    "sft": ({"demonstrations"}, "add a rows step|'@demonstrations' would do"),
+    "reward": ({"pairs"}, "'@pairs' would do"),
+    "dpo": ({"pairs"}, "'@pairs' would do"),
+    "kto": ({"unpaired"}, "'@unpaired' would do"),
+    "ppo": ({"prompts/train", "responses", "demonstrations", "pairs", "unpaired"}, "'@prompts/train' or"),
+}
+
+
+@pytest.mark.parametrize("method", LEARNT)
+@pytest.mark.parametrize("place", PLACES)
+def test_each_method_says_which_step_makes_what_it_learns_from(
+    tmp_path: Path, method: str, place: str
+) -> None:
+    text = KINDS.replace("METHOD", method).replace("PLACE", place)
+    right, said = LEARNT[method]
+    if place in right:
+        (tmp_path / "kinds.yaml").write_text(text)
+        load_recipe(tmp_path / "kinds.yaml")
+        return
+    complaint = refused(tmp_path, text)
+    assert any(one in complaint for one in said.split("|")), complaint
+    assert f"found '@{place}', which is " in complaint
+
+
+@pytest.mark.parametrize(
+    ("method", "row", "said"),
+    [
+        ("dpo", '{"prompt": "p", "completion": "c", "label": true}',
+         "responses marked good or bad (prompt, completion, label), where pairs (prompt, chosen, rejected)"
+         " belong; name a file of those, or add a rows step of kind pairs"),
+        ("reward", '{"prompt": "p", "completion": "c"}', "demonstrations (prompt, completion), where pairs"),
+        ("kto", '{"prompt": "p", "chosen": "a", "rejected": "b"}',
+         "pairs (prompt, chosen, rejected), where responses marked good or bad (prompt, completion, label)"
+         " belong; name a file of those, or add a rows step of kind label"),
+        ("sft", '{"prompt": "p"}',
+         "prompts, where demonstrations (prompt, completion) belong; name a file of those, or add a rows step"
+         " of kind best_of_n"),
+        ("ppo", '{"question": "p"}', "rows that nothing here learns from"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_told_by_its_columns(
+    tmp_path: Path, method: str, row: str, said: str
+) -> None:
+    (tmp_path / "mine.jsonl").write_text(row + "\n")
+    text = KINDS.replace("METHOD", method).replace('"@PLACE"', str(tmp_path / "mine.jsonl"))
+    complaint = refused(tmp_path, text)
+    assert said in complaint
+    assert "steps.7.train.data.path" in complaint
+
+
 def test_the_line_is_that_of_the_reference(desk: Desk) -> None:
     text = changed('{path: "@best", test', '{path: "@drawn", test')
     where = line(text, '@drawn", test')

@@ -12,7 +12,6 @@ from rlaif.recipes.rows import (
     bare,
     best_of_n,
     by_prompt,
-    flip,
     halves,
     instructed,
     label,
@@ -24,6 +23,7 @@ from rlaif.recipes.rows import (
     select,
     turns,
 )  # fmt: skip
+from rlaif.training.controls import flip
 
 scores = st.lists(st.none() | st.integers(-3, 3).map(float), min_size=1, max_size=9)
 

@@ -2,17 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rlaif.errors import InputError
 from rlaif.recipes import load_recipe, run_recipe
+from rlaif.training.rollouts import draw
 from tests.cli.terminal import Desk
+from tests.recipes import speaking
 from tests.recipes.conftest import SMALL
 
 CHANGED = SMALL.replace("lr: 1.0e-3", "lr: 2.0e-3").replace("save_every: 1", "save_every: 2")
@@ -87,6 +92,30 @@ def test_another_weight_in_the_model_is_another_run(desk: Desk) -> None:
     assert before["drawn"].digest != after["drawn"].digest
 
 
+def test_two_looks_at_the_same_responses_draw_them_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = """\
+  - name: again
+    measure:
+      {prompts: "@prompts/test", policies: ["${model}", "@sft"], k: 2, max_tokens: 6, gold: {kind: world}}
+"""
+    (desk.folder / "small.yaml").write_text(SMALL + again)
+    drawn: list[int] = []
+
+    def counted(*args: Any) -> list[Any]:
+        drawn.append(1)
+        return draw(*args)
+
+    monkeypatch.setattr("rlaif.recipes.measuring.draw", counted)
+    run(desk)
+    assert len(drawn) == 2  # two policies, though two steps measured them
+    texts = [
+        [json.loads(line)["completion"] for line in path.read_text().splitlines()]
+        for path in sorted(desk.folder.glob("outputs/small/*/responses-1.jsonl"))
+    ]
+    assert len(texts) == 2
+    assert texts[0] == texts[1]
+
+
 def test_a_folder_of_something_else_is_left_alone(desk: Desk) -> None:
     (desk.folder / "outputs/small").mkdir(parents=True)
     (desk.folder / "outputs/small/mine.txt").write_text("mine")
@@ -106,15 +135,17 @@ def test_a_killed_draw_goes_on_where_it_was(desk: Desk) -> None:
     assert path.read_bytes() == b"".join(lines)
 
 
-def killed(desk: Desk, sign: str) -> None:
+def killed(
+    desk: Desk, sign: str, asked: Sequence[str] = ("small.yaml",), output: str = "outputs/small"
+) -> None:
     """Run in a process of its own, and kill that once a file is there."""
     code = "import sys; from rlaif.cli import main; main(sys.argv[1:])"
     victim = subprocess.Popen(
-        [sys.executable, "-c", code, "run", "small.yaml"],
+        [sys.executable, "-c", code, "run", *asked],
         cwd=desk.folder, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},  # as here: sums of more threads round otherwise
     )  # fmt: skip
-    while victim.poll() is None and not any(desk.folder.glob(f"outputs/small/{sign}")):
+    while victim.poll() is None and not any(desk.folder.glob(f"{output}/{sign}")):
         time.sleep(0.005)
     assert victim.poll() is None, "it was done before it could be killed"
     os.killpg(victim.pid, signal.SIGKILL)
@@ -197,3 +228,38 @@ def test_a_pipeline_asks_the_worlds_judge_over_http(desk: Desk) -> None:
     assert dry.code == 0
     assert "judged: judge helpfulness" in dry.out
     assert "compatible:world/gold" in dry.out
+
+
+def calls(desk: Desk, folder: str) -> dict[str, float]:
+    """Calls of every pipeline step, and updates of every training run, as their records count them."""
+    found = {}
+    for path in sorted(desk.folder.glob(f"{folder}/*/step.json")):
+        done = json.loads(path.read_bytes())
+        found[done["name"]] = done["counts"].get("calls", done["counts"].get("updates", 0.0))
+    return found
+
+
+@pytest.mark.long
+def test_a_shipped_toy_killed_in_every_kind_of_step_comes_out_the_same(desk: Desk) -> None:
+    """Killed in a pipeline, a reward model, PPO and while measuring: same rows and weights, no call twice."""
+    speaking.saved(desk.folder / "speaking")
+    recipe = Path(__file__).parents[2] / "pipelines" / "rlaif.yaml"
+    asked = [str(recipe), "values.model=speaking", "output=outputs/toy"]
+    straight = run_recipe(load_recipe(recipe, asked[1:]))
+    counted = calls(desk, "outputs/toy")
+    shutil.rmtree(desk.folder / "outputs/toy")  # the same place again: names of policies are in what is asked
+    signs = ("labels-*/out", "reward-*/run", "distilled-*/run/scores.jsonl", "measured-*/policy-0.json")
+    for sign in (f"*-{one}" for one in signs):
+        killed(desk, sign, asked, "outputs/toy")
+    finished = run_recipe(load_recipe(recipe, asked[1:]))
+    for one, other in zip(finished.steps, straight.steps, strict=True):
+        assert (one.name, one.digest) == (other.name, other.digest)
+        if one.work not in ("pipeline", "measure"):  # which hold times, and in what order calls came back
+            assert one.places == other.places, one.name
+    assert calls(desk, "outputs/toy") == counted
+    # One folder a step, and in it every update and every prompt once.
+    names = [path.name.split("-")[1] for path in desk.folder.glob("outputs/toy/[0-9]*")]
+    assert len(names) == len(set(names)) == len(finished.steps)
+    for path in desk.folder.glob("outputs/toy/*/run/metrics.jsonl"):
+        steps = [json.loads(line)["step"] for line in path.read_text().splitlines() if '"loss"' in line]
+        assert len(steps) == len(set(steps)), path

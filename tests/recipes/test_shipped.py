@@ -16,9 +16,10 @@ named = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 
 
 def test_there_are_some() -> None:
-    assert {"dpo", "kto", "cpl", "rest", "hir", "webgpt_best_of_n", "gpt4_comparisons"} <= {
-        path.stem for path in SHIPPED
-    }
+    assert {
+        "instructgpt", "hh", "llama2", "webgpt_best_of_n", "rest", "hir", "constitutional_ai", "rlaif",
+        "self_rewarding", "gpt4_comparisons", "dpo", "kto", "cpl", "helpful_safe",
+    } <= {path.stem for path in SHIPPED}  # fmt: skip
 
 
 @named
