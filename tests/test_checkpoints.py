@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from rlaif import checkpoints
 from rlaif.checkpoints import bundled, chat, loading
@@ -209,6 +211,20 @@ def test_a_folder_loads(tmp_path):
     assert made.model.dtype == torch.bfloat16
     assert not made.model.training
     assert made.digest == checkpoints.identity(str(tmp_path))
+
+
+def test_threads_that_load_at_once_leave_transformers_as_it_was(tmp_path):
+    folder, tie = tiny.saved(tmp_path / "model"), PreTrainedModel.tie_weights
+    config = tiny.LlamaConfig.from_pretrained(folder, tie_word_embeddings=True)
+    tiny.LlamaForCausalLM(config).save_pretrained(folder)
+
+    def head_is_tied(_number: int) -> bool:
+        model = checkpoints.load(str(folder)).model
+        return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+    with ThreadPoolExecutor(8) as threads:
+        tied = list(threads.map(head_is_tied, range(24)))
+    assert (set(tied), PreTrainedModel.tie_weights is tie) == ({True}, True)
 
 
 @pytest.mark.parametrize("name", ["gpt-of-mine", "./no/such/folder", "a/b/c", "../x"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONTENT = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt")
 _DIGESTS = ".rlaif-digest.json"
+_LOADING: Final = threading.Lock()
+# Invariant: at most one thread is inside `from_pretrained`. It replaces methods of transformers' classes for
+# as long as it runs and puts back what it found; two at once leave the replacement for good.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +114,7 @@ def load(name: str, dtype: Dtype = "float32", *, home: Path | None = None) -> Ch
     from transformers import AutoModelForCausalLM
 
     folder = resolve(name, home)
-    with _said(folder, "a causal language model"):
+    with _LOADING, _said(folder, "a causal language model"):
         tokenizer = _tokenizer(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, **_how(dtype))
     return _placed(Checkpoint(model, tokenizer, _identity(name, folder), folder))
@@ -135,7 +139,7 @@ def load_scorer(name: str, dtype: Dtype = "float32", *, home: Path | None = None
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     folder = resolve(name, home)
-    with _said(folder, "a language model that can be given a score"):
+    with _LOADING, _said(folder, "a language model that can be given a score"):
         config = AutoConfig.from_pretrained(folder, **_SAFE)
         has_head = any(one.endswith("ForSequenceClassification") for one in config.architectures or ())
         if has_head and config.num_labels != 1:

@@ -6,6 +6,7 @@ variables say that there are several (https://docs.pytorch.org/docs/stable/elast
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Processes:
             if torch.cuda.is_available():
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            # Its threads must have ended when the interpreter does, or the process is aborted.
+            atexit.register(dist.destroy_process_group)
         return cls(dist.get_rank(), count)
 
     @property

@@ -160,8 +160,12 @@ async def test_a_full_disk_is_one_line_and_the_job_goes_on_when_there_is_room(tm
             failed = await api.until(made["id"], "failed", seconds=60)
             assert "room" in failed["note"] or "space" in failed["note"]
             assert "\n" not in failed["note"]
-            status, said = await api.ask("POST", "/v1/jobs", job(3, MODEL, budget=5.0, name="next"))
-            assert (status, "Traceback" in str(said)) == (503, False)
+            said = [
+                await api.ask("POST", "/v1/jobs", job(3, MODEL, budget=5.0, name=f"next-{number}"))
+                for number in range(20)  # what is small may still find a place in the last block
+            ]
+            assert {status for status, _ in said} <= {200, 503}
+            assert (said[-1][0], "Traceback" in str(said)) == (503, False)
         service.process.kill()
         await service.process.wait()
         service = await start(site)
