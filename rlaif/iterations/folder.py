@@ -29,6 +29,7 @@ from rlaif.iterations.records import Row
 from rlaif.prompts import PromptFile, read_prompts
 from rlaif.records import Prompt
 from rlaif.training.reporting import METRICS
+from rlaif.wholefile import put
 
 _FREE: Final = frozenset({"rounds", "limits"})
 """What may change when going on."""
@@ -124,14 +125,6 @@ class Folder:
                 " output",
                 path=path,
             )
-
-
-def put(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:

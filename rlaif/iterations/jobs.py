@@ -14,13 +14,13 @@ from pydantic import JsonValue
 
 from rlaif.errors import InputError
 from rlaif.iterations.config import JudgedBy, Loaded
-from rlaif.iterations.folder import put
 from rlaif.iterations.records import Policy
 from rlaif.jobs import Listener
 from rlaif.pipeline import Options, Outcome, load_pipeline, quote, run
 from rlaif.providers.budget import Budget
 from rlaif.records import SamplingParams
 from rlaif.settings import Settings
+from rlaif.wholefile import put
 
 Stage = Mapping[str, JsonValue]
 

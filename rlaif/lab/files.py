@@ -19,7 +19,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from rlaif.lab.page import render
 from rlaif.store import write_sheets
 from rlaif.symptoms import SYMPTOMS
 from rlaif.training.lineage import found_in, sheet
+from rlaif.wholefile import put
 
 Cell = str | float | int | None
 Row = dict[str, Cell]
@@ -98,17 +98,6 @@ class Folder:
         sheets["lineage"] = sheet(found_in(self.root, self._told))
         write_sheets(self.root / "lab.duckdb", {name: some for name, some in sheets.items() if some})
         put(self.root / "curve.html", render(curve))
-
-
-def put(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _check(path: Path, told: dict[str, object], resume: bool) -> None:

@@ -25,6 +25,7 @@ from rlaif.training.origin import lengthened
 from rlaif.training.reporting import Watch
 from rlaif.training.rollouts import Rollout
 from rlaif.training.scoring import RewardModel
+from rlaif.wholefile import put
 
 _SAMPLES = 4
 """Responses to each prompt that pairs are made of."""
@@ -135,9 +136,7 @@ def _pairs(bench: Bench, prompts: Path, path: Path) -> Path:
             " different things to the proxy; raise max_tokens or size",
             field="max_tokens",
         )
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    partial.replace(path)
+    put(path, "".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 

@@ -25,7 +25,7 @@ from rlaif.iterations.records import Opinion
 from rlaif.lab.preferring import Matched, Verdicts, preferred
 from rlaif.recipes.config import Comparing
 from rlaif.recipes.desk import Desk
-from rlaif.recipes.folder import Done, put
+from rlaif.recipes.folder import Done
 from rlaif.recipes.leaving import Reference, leaves
 from rlaif.recipes.lineage import ancestry
 from rlaif.recipes.measuring import Measured, Rate, even
@@ -35,6 +35,7 @@ from rlaif.records import Record
 from rlaif.store import write_sheets
 from rlaif.training.bestofn import divergence, weights
 from rlaif.training.lineage import sheet
+from rlaif.wholefile import put
 
 _FIGURES: TypeAdapter[list[Measured]] = TypeAdapter(list[Measured])
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -25,6 +24,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from rlaif.errors import InputError
 from rlaif.records import Record
+from rlaif.wholefile import put
 
 STEP: Final = "step.json"
 REPORT: Final = "report.html"
@@ -131,17 +131,6 @@ class Folder:
             raise InputError(
                 "this does not say what a step left; remove it, and the step is done again", path=path
             ) from None
-
-
-def put(path: Path, text: str) -> None:
-    """Write a file whole or not at all, and to the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def put_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:

@@ -25,7 +25,7 @@ from rlaif.recipes.controls import controlled
 from rlaif.recipes.desk import Desk, counted
 from rlaif.recipes.drawing import drawn
 from rlaif.recipes.flagging import blind_labels, blind_scores, held, identical, parted
-from rlaif.recipes.folder import Raised, put, put_rows
+from rlaif.recipes.folder import Raised, put_rows
 from rlaif.recipes.leaving import references
 from rlaif.recipes.measuring import ends, measured
 from rlaif.recipes.scores import of_rows, source, titled
@@ -36,6 +36,7 @@ from rlaif.recipes.transforms import Select
 from rlaif.settings import Settings
 from rlaif.training import methods, ppo
 from rlaif.training.ppo import PpoConfig
+from rlaif.wholefile import put
 
 
 @dataclass(slots=True)

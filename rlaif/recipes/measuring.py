@@ -24,7 +24,7 @@ from rlaif.lab.asking import moved
 from rlaif.recipes.config import Measuring
 from rlaif.recipes.desk import Desk, Drawn, label
 from rlaif.recipes.drawing import as_rows, opened
-from rlaif.recipes.folder import content, put, put_rows
+from rlaif.recipes.folder import content, put_rows
 from rlaif.recipes.leaving import Reference
 from rlaif.recipes.rows import Row, asked, by_prompt, prompts, said
 from rlaif.recipes.scores import of_rollouts, source
@@ -32,6 +32,7 @@ from rlaif.records import Record
 from rlaif.symptoms import SYMPTOMS, found
 from rlaif.training.bestofn import expected
 from rlaif.training.rollouts import Draw, draw
+from rlaif.wholefile import put
 
 _RUN: Final = 4
 """Words of a run that is counted as one."""

@@ -17,13 +17,14 @@ from rlaif.providers.budget import Budget
 from rlaif.recipes.config import Step
 from rlaif.recipes.desk import Desk, Money
 from rlaif.recipes.digests import digest, inputs
-from rlaif.recipes.folder import LINEAGE, REPORT, STEP, Done, Folder, Place, content, put
+from rlaif.recipes.folder import LINEAGE, REPORT, STEP, Done, Folder, Place, content
 from rlaif.recipes.lineage import ancestry, as_json
 from rlaif.recipes.making import Left, make
 from rlaif.recipes.page import render
 from rlaif.recipes.reading import Loaded
 from rlaif.records import Record
 from rlaif.training.reporting import Watch
+from rlaif.wholefile import put
 
 Told = Callable[[str, Done | None], None]
 """Called with a step's name when it begins, and with what it left when it is done."""

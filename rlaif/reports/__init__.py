@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rlaif.exports import Source
 from rlaif.reports.figures import gather
 from rlaif.reports.page import render
 from rlaif.reports.summary import describe
+from rlaif.wholefile import put
 
 __all__ = ["summary", "write_report"]
 
@@ -30,13 +30,7 @@ def write_report(
         StoreError: the records do not fit together.
     """
     page = render(gather(source), folder=path.parent, export=export, checked=checked)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(page)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    put(path, page)
 
 
 def summary(source: Source) -> dict[str, object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rlaif.audits import Cell, Scorecard
 from rlaif.audits.results import Interval
 from rlaif.reports.page import environment
 from rlaif.reports.scorecard_parts import PARTS, table
+from rlaif.wholefile import put
 
 OPEN = 9
 """Plots of one kind that are shown at once; the others are folded away."""
@@ -70,13 +70,7 @@ def write_scorecard_page(
         left_out: rows that were not asked about, by reason.
         notes: sentences a reader needs to hear.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(render_scorecard(card, skipped=skipped, left_out=left_out, notes=notes))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    put(path, render_scorecard(card, skipped=skipped, left_out=left_out, notes=notes))
 
 
 def render_scorecard(

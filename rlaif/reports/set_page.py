@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rlaif.checks import Breach, SetCheck
 from rlaif.checks.figures import Contrast, Interval
 from rlaif.reports.page import environment
 from rlaif.symptoms import SYMPTOMS
+from rlaif.wholefile import put
 
 LIKELY = 0.05
 """Half-width of the narrowest scale an excess is drawn on: noise is not blown up to fill the plot."""
@@ -57,13 +57,7 @@ def write_set_page(found: Sequence[SetCheck], broken: Sequence[Breach], path: Pa
         broken: limits they break.
         path: the file, e.g. ``set.html``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(render_set(found, broken))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    put(path, render_set(found, broken))
 
 
 def render_set(found: Sequence[SetCheck], broken: Sequence[Breach]) -> str:

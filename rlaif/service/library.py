@@ -31,6 +31,7 @@ from rlaif.records import Document, PreferenceSet, Record, digest
 from rlaif.service.context import Service
 from rlaif.service.problems import Fault, Problem
 from rlaif.service.project import project_folder
+from rlaif.wholefile import put
 from rlaif.yamlfile import MAX_BYTES, read_yaml
 
 NAME: Final = r"^[a-z][a-z0-9_-]{0,59}$"
@@ -124,10 +125,7 @@ def path_of(service: Service, name: str) -> Path:
     path = service.folder / "constitutions" / f"{one.id}.yaml"
     if not path.is_file():
         text = _written_out(one.constitution) if _extends(one.text) else one.text
-        path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        put(path, text)
     return path
 
 
