@@ -2,8 +2,9 @@
 
 A service in a process of its own judges pairs by a fake upstream that answers after 50 ms, in a process of
 its own too. This process is everybody who looks: each client asks for something every second (jobs, one job,
-its history, preferences, datasets, labels, metrics), each watcher holds an event stream open. Rounds with
-nobody and with all of them alternate. The lag of events is taken from markers: the cap of a waiting job is
+its history, preferences, datasets, labels, metrics), each watcher holds an event stream open. Nobody looks,
+all of them look twice, nobody looks again: four stretches of one job make a round, so that a machine whose
+speed drifts shifts both sides alike. The lag of events is taken from markers: the cap of a waiting job is
 changed every other second, and each watcher notes how long after the request was sent it heard of it; that
 holds the change's own commit, so it is an upper bound. Prints one row of JSON: medians, each
 round, and the load average after each, which is this benchmark's own and that of all else the machine does.
@@ -77,8 +78,8 @@ def job(name: str, prompts: int, judge: str) -> dict[str, Any]:
 
 
 @contextmanager
-def service(folder: Path, port: int) -> Iterator[str]:
-    """Serve a folder in a process of its own."""
+def service(folder: Path, port: int) -> Iterator[tuple[str, int]]:
+    """Serve a folder in a process of its own; its address and process number."""
     config = folder / "rlaif.toml"
     config.write_text(CONFIG.format(port=port))
     command = [sys.executable, "-m", "rlaif", "serve", "--store", str(folder / "store"), "--port", "0"]
@@ -86,7 +87,7 @@ def service(folder: Path, port: int) -> Iterator[str]:
     with subprocess.Popen(command, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            yield re.search(r"http://\S+", process.stderr.readline())[0]  # type: ignore[index]
+            yield re.search(r"http://\S+", process.stderr.readline())[0], process.pid  # type: ignore[index]
         finally:
             process.kill()
 
@@ -182,8 +183,26 @@ async def until(session: aiohttp.ClientSession, job: str, state: str, stage: str
         await asyncio.sleep(0.1)
 
 
-async def one_round(address: str, seconds: float, clients: int, watchers: int) -> tuple[float, Crowd]:
-    """Judge for a while; calls a second, and what those who looked saw."""
+@dataclass
+class Round:
+    """One job, judged with nobody looking and with everybody."""
+
+    crowds: list[Crowd] = field(default_factory=list)
+    calls_per_s: dict[str, list[float]] = field(default_factory=lambda: {"quiet": [], "watched": []})
+    """Of each stretch."""
+    cpu_ms_a_call: dict[str, list[float]] = field(default_factory=lambda: {"quiet": [], "watched": []})
+    """Milliseconds of processor time of the service for each call, reading included."""
+
+    @property
+    def kept(self) -> float:
+        """The watched stretches' rate as a share of the quiet ones'."""
+        return sum(self.calls_per_s["watched"]) / sum(self.calls_per_s["quiet"])
+
+
+async def one_round(served: tuple[str, int], seconds: float, clients: int, watchers: int) -> Round:
+    """Judge one job for four stretches: nobody looks, everybody, everybody, nobody."""
+    address, process = served
+    done = Round()
     async with AsyncExitStack() as stack:
         free = aiohttp.TCPConnector(limit=0)
         session = await stack.enter_async_context(aiohttp.ClientSession(address, connector=free))
@@ -193,52 +212,64 @@ async def one_round(address: str, seconds: float, clients: int, watchers: int) -
         await until(session, marker["id"], "paused")
         while (await asked(session, f"/v1/jobs/{small['id']}"))["state"] != "completed":
             await asyncio.sleep(0.1)
-        prompts = int((seconds + 15) * CALLS_A_SECOND / 2)
+        prompts = int((4 * seconds + 15) * CALLS_A_SECOND / 2)
         made = await asked(session, "/v1/jobs", job("load", prompts, "compatible:lab/judge"))
-        crowd = Crowd(session, made["id"])
         await until(session, made["id"], "running", "judge")
-        await stack.enter_async_context(looked_at(crowd, marker["id"], clients, watchers))
-        await asyncio.sleep(3)
-        return await rate(session, made["id"], seconds), crowd
+        for which in ("quiet", "watched", "watched", "quiet"):
+            crowd = Crowd(session, made["id"])
+            many = (clients, watchers) if which == "watched" else (0, 0)
+            async with looked_at(crowd, marker["id"], *many):
+                await asyncio.sleep(2)
+                calls, cost = await rate(session, made["id"], process, seconds)
+            done.calls_per_s[which].append(round(calls))
+            done.cpu_ms_a_call[which].append(round(1e3 * cost, 3))
+            done.crowds += [crowd] if which == "watched" else []
+    return done
 
 
-async def rate(session: aiohttp.ClientSession, job: str, seconds: float) -> float:
-    """Calls a second over a while: a pair takes two."""
-    first, began = await asked(session, f"/v1/jobs/{job}"), time.perf_counter()
+async def rate(session: aiohttp.ClientSession, job: str, process: int, seconds: float) -> tuple[float, float]:
+    """Calls a second over a while (a pair takes two), and the service's processor seconds a call."""
+    first, began, spent = await asked(session, f"/v1/jobs/{job}"), time.perf_counter(), processor(process)
     await asyncio.sleep(seconds)
     last, ended = await asked(session, f"/v1/jobs/{job}"), time.perf_counter()
+    spent = processor(process) - spent
     assert last["progress"]["stage"].startswith("judge"), "the job is over; give fewer seconds"
     assert not last["progress"]["failed"], last["progress"]["failures"]
-    return 2 * (last["progress"]["ended"] - first["progress"]["ended"]) / (ended - began)
+    calls = 2 * (last["progress"]["ended"] - first["progress"]["ended"])
+    return calls / (ended - began), spent / calls
+
+
+def processor(process: int) -> float:
+    """Seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(given: argparse.Namespace) -> dict[str, object]:
-    """Alternate quiet and watched rounds."""
-    quiet: list[float] = []
-    watched: list[float] = []
-    crowds: list[Crowd] = []
+    """Run the rounds, each in a folder and a process of its own."""
+    rounds: list[Round] = []
     load: list[float] = []
     with upstream(given.peers) as port:
         for _ in range(given.rounds):
-            for clients, watchers in ((0, 0), (given.clients, given.watchers)):
-                with tempfile.TemporaryDirectory() as name, service(Path(name), port) as address:
-                    found, crowd = asyncio.run(one_round(address, given.seconds, clients, watchers))
-                (watched if clients else quiet).append(found)
-                load.append(round(os.getloadavg()[0], 1))
-                crowds += [crowd] if clients else []
-    by_round = [[one for some in crowd.reads.values() for one in some] for crowd in crowds]
-    kept = [b / a for a, b in zip(quiet, watched, strict=True)]
+            with tempfile.TemporaryDirectory() as name, service(Path(name), port) as served:
+                rounds.append(asyncio.run(one_round(served, given.seconds, given.clients, given.watchers)))
+            load.append(round(os.getloadavg()[0], 1))
+    crowds = [crowd for one in rounds for crowd in one.crowds]
+    by_round = [
+        [took for crowd in one.crowds for some in crowd.reads.values() for took in some] for one in rounds
+    ]
     return {
         "benchmark": "service_load", "seconds": given.seconds, "rounds": given.rounds, "in_flight": IN_FLIGHT,
         "latency_s": LATENCY, "clients": given.clients, "watchers": given.watchers,
         "cpus": os.cpu_count(), "python": platform.python_version(),
-        "calls_per_s": {"quiet": [round(one) for one in quiet], "watched": [round(one) for one in watched]},
-        "share_kept": round(statistics.median(kept), 3), "share_by_round": [round(one, 3) for one in kept],
-        "reads": sum(map(len, by_round)), "refused": sum(one.refused for one in crowds),
-        "read_ms": spread([one for some in by_round for one in some]),
+        "calls_per_s": [one.calls_per_s for one in rounds],
+        "service_cpu_ms_a_call": [one.cpu_ms_a_call for one in rounds],
+        "share_kept": round(statistics.median(one.kept for one in rounds), 3),
+        "share_by_round": [round(one.kept, 3) for one in rounds],
+        "reads": sum(map(len, by_round)), "refused": sum(crowd.refused for crowd in crowds),
+        "read_ms": spread([took for some in by_round for took in some]),
         "read_p95_by_round": [spread(some)["p95"] for some in by_round],
         "event_lag_ms": spread([one for crowd in crowds for one in crowd.lags]),
-        "lag_max_by_round": [spread(crowd.lags)["max"] for crowd in crowds],
         "load_average": load,
         "progress_gap_ms": spread([one for crowd in crowds for one in crowd.gaps]),
         "slowest_reads_ms": slowest(crowds),
@@ -263,7 +294,7 @@ def slowest(crowds: Sequence[Crowd]) -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--watchers", type=int, default=50)

@@ -1,9 +1,10 @@
 """The jobs pages with eyes on them: live without reload, again after a cut, steered by buttons, plain."""
 
+import asyncio
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from playwright.sync_api import expect
 
 from rlaif.journal import Journal
+from rlaif.providers.base import RawReply
+from rlaif.providers.mock import Mock
 from rlaif.service.web import datasets as datasets_page
 from rlaif.service.web import notices
 from rlaif.store import InUse, Workspace
@@ -31,16 +34,34 @@ from tests.browser.payloads import PAYLOADS
 Visit = Callable[..., Any]
 
 
+@pytest.fixture
+def slow_replies(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Make every mock reply take some seconds: no job is over before the test has done with it."""
+    at_once = Mock.send
+
+    def slow(seconds: float) -> None:
+        async def send_late(mock: Mock, body: Mapping[str, Any]) -> RawReply:
+            await asyncio.sleep(seconds)
+            return await at_once(mock, body)
+
+        monkeypatch.setattr(Mock, "send", send_late)
+
+    return slow
+
+
 def first_job(sites: Sites, visit: Visit, store: str) -> Any:
     page = visit(f"{sites[store]}/")
     page.locator("main").get_by_role("link").filter(has_not_text="New job").first.click()
     return page
 
 
-def test_live_job_reaches_the_end_without_reload(own_site: Callable[[str], Site], visit: Visit):
+def test_live_job_reaches_the_end_without_reload(
+    own_site: Callable[[str], Site], visit: Visit, slow_replies: Callable[[float], None]
+):
+    slow_replies(0.2)
     page = visit(f"{own_site('empty')}/")
     page.evaluate("window.kept = true")
-    status, job = send(page, "/v1/jobs", mock_job("live", 1_000))
+    status, job = send(page, "/v1/jobs", mock_job("live", 60))
     assert status == 200, job
     card = page.locator(f"#job-{job['id']}")
     expect(card.get_by_role("progressbar").first).to_be_visible(timeout=30_000)
@@ -88,10 +109,13 @@ def test_cut_stream_is_taken_up_again(own_site: Callable[[str], Site], visit: Vi
     watch.faults[:] = [one for one in watch.faults if one not in told]
 
 
-def test_paused_resumed_cancelled_by_buttons(own_site: Callable[[str], Site], visit: Visit):
+def test_paused_resumed_cancelled_by_buttons(
+    own_site: Callable[[str], Site], visit: Visit, slow_replies: Callable[[float], None]
+):
+    slow_replies(1.0)
     site = own_site("empty")
     page = visit(f"{site}/")
-    _, job = send(page, "/v1/jobs", mock_job("steered", 400))
+    _, job = send(page, "/v1/jobs", mock_job("steered", 4_000))
     page.goto(f"{site}/jobs/{job['id']}")
     badge = page.locator("h1 + .badge")
     expect(badge).to_have_text("running", timeout=20_000)
@@ -107,10 +131,13 @@ def test_paused_resumed_cancelled_by_buttons(own_site: Callable[[str], Site], vi
     page.get_by_role("button", name="Resume").wait_for()
 
 
-def test_cap_is_changed_by_a_form(own_site: Callable[[str], Site], visit: Visit):
+def test_cap_is_changed_by_a_form(
+    own_site: Callable[[str], Site], visit: Visit, slow_replies: Callable[[float], None]
+):
+    slow_replies(1.0)
     site = own_site("empty")
     page = visit(f"{site}/")
-    _, job = send(page, "/v1/jobs", mock_job("capped", 400))
+    _, job = send(page, "/v1/jobs", mock_job("capped", 4_000))
     page.goto(f"{site}/jobs/{job['id']}")
     page.get_by_label("Cap, USD in all").fill("2.5")
     page.get_by_role("button", name="Change the cap").click()
@@ -264,11 +291,16 @@ def test_disk_that_fills_up_is_said_in_one_line(
 
 
 def test_job_on_a_full_disk_says_so_in_one_line(
-    own_site: Callable[[str], Site], visit: Visit, monkeypatch: Any, axe: Callable[[Any], list[str]]
+    own_site: Callable[[str], Site],
+    visit: Visit,
+    monkeypatch: Any,
+    axe: Callable[[Any], list[str]],
+    slow_replies: Callable[[float], None],
 ):
+    slow_replies(0.5)
     site = own_site("empty")
     page = visit(f"{site}/")
-    _, job = send(page, "/v1/jobs", mock_job("full", 400))
+    _, job = send(page, "/v1/jobs", mock_job("full", 4_000))
     page.goto(f"{site}/jobs/{job['id']}")
     expect(page.locator("h1 + .badge")).to_have_text("running", timeout=20_000)
 

@@ -24,7 +24,7 @@ def bodies(upstream: Upstream) -> list[str]:
 
 
 async def test_at_most_two_run_at_once_and_the_rest_wait_in_order(tmp_path: Path) -> None:
-    upstream = Upstream(latency=0.03)
+    upstream = Upstream(latency=0.1)
     async with serving(upstream), api(tmp_path / "out", settings(tmp_path, upstream)) as service:
         names = ("one", "two", "three", "four")
         ids = [
@@ -44,7 +44,7 @@ async def test_at_most_two_run_at_once_and_the_rest_wait_in_order(tmp_path: Path
 
 
 async def test_pause_keeps_what_was_bought_and_resume_buys_the_rest_once(tmp_path: Path) -> None:
-    upstream = Upstream(latency=0.02)
+    upstream = Upstream(latency=0.2)
     async with serving(upstream), api(tmp_path / "out", settings(tmp_path, upstream)) as service:
         made = await service.post("/v1/jobs", job(10, MODEL, budget=1.0, limits=SLOW))
         await begun(service, upstream, 8)
@@ -55,6 +55,7 @@ async def test_pause_keeps_what_was_bought_and_resume_buys_the_rest_once(tmp_pat
         assert sent < calls(10)
         await asyncio.sleep(0.1)
         assert len(upstream.ledger) == sent
+        upstream.latency = 0.0
         assert paused["perhaps_billed"] == 0.0  # calls in flight were waited for
         await service.post(f"/v1/jobs/{made['id']}/resume")
         ended = await service.until(made["id"], "completed")
@@ -64,7 +65,7 @@ async def test_pause_keeps_what_was_bought_and_resume_buys_the_rest_once(tmp_pat
 
 
 async def test_a_paused_job_stays_so_over_a_restart(tmp_path: Path) -> None:
-    upstream = Upstream(latency=0.02)
+    upstream = Upstream(latency=0.2)
     async with serving(upstream):
         given = settings(tmp_path, upstream)
         async with api(tmp_path / "out", given) as service:
@@ -78,7 +79,7 @@ async def test_a_paused_job_stays_so_over_a_restart(tmp_path: Path) -> None:
 
 
 async def test_cancel_ends_a_running_and_a_waiting_job(tmp_path: Path) -> None:
-    upstream = Upstream(latency=0.05)
+    upstream = Upstream(latency=0.2)
     async with serving(upstream), api(tmp_path / "out", settings(tmp_path, upstream)) as service:
         ids = [
             (await service.post("/v1/jobs", job(20, MODEL, budget=1.0, name=name, limits=SLOW)))["id"]
@@ -117,7 +118,7 @@ async def test_a_cap_holds_and_raising_it_goes_on(tmp_path: Path, concurrency: i
 
 
 async def test_a_cap_can_be_raised_while_the_job_runs_but_not_below_what_is_spent(tmp_path: Path) -> None:
-    upstream = Upstream(latency=0.02)
+    upstream = Upstream(latency=0.2)
     async with serving(upstream), api(tmp_path / "out", settings(tmp_path, upstream)) as service:
         made = await service.post("/v1/jobs", job(20, MODEL, budget=1.0, limits=SLOW))
         await begun(service, upstream, 6)
@@ -125,6 +126,7 @@ async def test_a_cap_can_be_raised_while_the_job_runs_but_not_below_what_is_spen
         assert (status, "too late" in said["detail"]) == (422, True)
         raised = await service.post(f"/v1/jobs/{made['id']}/cap", {"budget": 2.0})
         assert raised["budget"] == raised["progress"]["cap"] == 2.0
+        upstream.latency = 0.0
         await service.until(made["id"], "completed")
 
 
@@ -141,7 +143,7 @@ async def test_a_job_that_cannot_call_fails_with_its_reason(tmp_path: Path) -> N
 
 
 async def test_stopping_drains_and_the_next_start_goes_on(tmp_path: Path) -> None:
-    upstream = Upstream(latency=0.05)
+    upstream = Upstream(latency=0.2)
     async with serving(upstream):
         given = settings(tmp_path, upstream)
         async with api(tmp_path / "out", given) as service:
@@ -149,6 +151,7 @@ async def test_stopping_drains_and_the_next_start_goes_on(tmp_path: Path) -> Non
             await begun(service, upstream, 6)
         sent = len(upstream.ledger)
         assert sent < calls(10)
+        upstream.latency = 0.0
         async with api(tmp_path / "out", given) as service:
             ended = await service.until(made["id"], "completed")
             assert ended["perhaps_billed"] == 0.0
@@ -156,7 +159,7 @@ async def test_stopping_drains_and_the_next_start_goes_on(tmp_path: Path) -> Non
 
 
 async def test_files_that_were_lost_fail_the_job_and_not_the_service(tmp_path: Path) -> None:
-    upstream = Upstream(latency=0.05)
+    upstream = Upstream(latency=0.2)
     async with serving(upstream):
         given = settings(tmp_path, upstream)
         async with api(tmp_path / "out", given) as service:
