@@ -19,8 +19,8 @@ from rlaif.preferences import compare
 from rlaif.records import Completion, Document, Preference, Sample, Score
 from rlaif.reports import summary, write_report
 from rlaif.reports.figures import ON_SHOW, gather
+from rlaif.reports.frame import SHOWN, cut, size, visible
 from rlaif.reports.notices import notices, percent, span
-from rlaif.reports.page import SHOWN, cut, size, visible
 from rlaif.reports.statistics import (
     AxisTally,
     LengthTally,

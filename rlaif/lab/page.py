@@ -1,22 +1,18 @@
 """The page of a sweep: proxy, gold and symptoms against distance; one file, nothing runs, nothing is fetched.
 
-Owns the geometry of its plots. Leaves the figures to ``curve`` and the page's safety to ``reports.page``.
+Owns the geometry of its plots. Leaves the figures to ``curve`` and the page's safety to ``reports.frame``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jinja2 import ChoiceLoader, PackageLoader
-
 from rlaif.lab.curve import SAID, Curve, Point
 from rlaif.lab.fits import Fit
-from rlaif.reports.page import environment
+from rlaif.reports.frame import framed
 
 WIDTH: Final = 640.0
 """Width of a plot, with its margins."""
@@ -99,13 +95,9 @@ class Scale:
 
 def render(curve: Curve) -> str:
     """Render the page."""
-    made = environment()
-    made.loader = ChoiceLoader([PackageLoader("rlaif.lab", "."), *filter(None, [made.loader])])
-    style = made.get_template("style.css").render() + made.get_template("curve.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return made.get_template("curve.html").render(
+    return framed(
+        "curve.html", "curve.css", title=f"Over-optimisation: {curve.name}", package="rlaif.lab",
         c=curve, start=curve.start, by=SAID[curve.choice.by], plots=plots(curve),
-        style=style, style_digest=digest,
         used=next(one for one in curve.points if one.name == curve.choice.point),
     )  # fmt: skip
 

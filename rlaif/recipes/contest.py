@@ -1,21 +1,17 @@
 """The page of a table of methods: win rates with their intervals, drawn and in figures; nothing runs on it.
 
-Owns the geometry of its plot. Leaves the figures to ``comparing`` and the page's safety to ``reports.page``.
+Owns the geometry of its plot. Leaves the figures to ``comparing`` and the page's safety to ``reports.frame``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from jinja2 import ChoiceLoader, PackageLoader
-
 from rlaif.recipes.comparing import Method, Table
 from rlaif.recipes.measuring import Rate
-from rlaif.reports.page import environment
+from rlaif.reports.frame import framed
 
 _LEFT: Final = 170.0
 _RIGHT: Final = 620.0
@@ -47,17 +43,13 @@ class Lane:
 
 def render(table: Table) -> str:
     """Render the page."""
-    made = environment()
-    made.loader = ChoiceLoader([PackageLoader("rlaif.recipes", "."), *filter(None, [made.loader])])
-    style = made.get_template("style.css").render() + made.get_template("contest.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     ways = [("raw", "gold"), ("even", "gold, equal length")]
     if table.judge is not None:
         ways += [("judged", "judge"), ("judged even", "judge, equal length")]
-    return made.get_template("contest.html").render(
+    return framed(
+        "contest.html", "contest.css", title=f"Methods: {table.name}", package="rlaif.recipes",
         t=table, lanes=lanes(table), height=_HIGH * (len(table.rows) - 1) + 34, ways=ways,
         ticks=[(across(share), f"{share:.0%}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)],
-        style=style, style_digest=digest,
     )  # fmt: skip
 
 

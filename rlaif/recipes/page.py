@@ -1,16 +1,13 @@
 """The page of a recipe: what it is, what was done, what came of it beside what to expect, and how to go on.
 
-Owns the choice of what is shown. Leaves the look and the page's safety to ``reports.page``.
+Owns the choice of what is shown. Leaves the look and the page's safety to ``reports.frame``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from jinja2 import ChoiceLoader, PackageLoader
 from pydantic import TypeAdapter
 
 from rlaif.recipes.config import Step
@@ -20,7 +17,7 @@ from rlaif.recipes.folder import Done
 from rlaif.recipes.lineage import ancestry
 from rlaif.recipes.measuring import Measured
 from rlaif.recipes.reading import Loaded
-from rlaif.reports.page import environment
+from rlaif.reports.frame import framed
 
 _SHOWN: Final = 8
 """Numbers of a step that are shown."""
@@ -45,22 +42,19 @@ class Line:
 
 def render(loaded: Loaded, desk: Desk) -> str:
     """Render the page as far as the recipe has come."""
-    made = environment()
-    made.loader = ChoiceLoader([PackageLoader("rlaif.recipes", "."), *filter(None, [made.loader])])
-    style = made.get_template("style.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     lines = [Line(step, desk.done.get(step.name)) for step in loaded.recipe.steps]
     done = list(desk.done.values())
     said = loaded.recipe.control
     control = None if said is None else (DONE[said], MUST[said])
-    return made.get_template("recipe.html").render(
+    return framed(
+        "recipe.html", title=f"Recipe: {loaded.recipe.name}", package="rlaif.recipes",
         r=loaded.recipe, about=loaded.about, control=control, lines=lines, again=loaded.again,
         root=str(desk.folder.root),
         tables=[(one.name, measured(one, desk)) for one in done if one.work == "measure"],
         raised=[flag for one in done for flag in one.raised],
         notices=[f"{one.name}: {said}" for one in done for said in one.notices],
         checkpoints=ancestry(desk), seconds=sum(one.seconds for one in done),
-        spent=sum(one.spent for one in done), style=style, style_digest=digest,
+        spent=sum(one.spent for one in done),
     )  # fmt: skip
 
 

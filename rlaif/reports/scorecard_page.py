@@ -1,20 +1,18 @@
 """The page of a scorecard: one file, nothing runs, nothing is fetched.
 
 Owns the geometry of its plots and what is drawn of which cell. Leaves the tables to ``scorecard_parts``, the
-figures to ``audits`` and the page's safety to ``page``.
+figures to ``audits`` and the page's safety to ``frame``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlaif.audits import Cell, Scorecard
 from rlaif.audits.results import Interval
-from rlaif.reports.page import environment
+from rlaif.reports.frame import framed
 from rlaif.reports.scorecard_parts import PARTS, table
 from rlaif.wholefile import put
 
@@ -81,10 +79,11 @@ def render_scorecard(
     notes: Sequence[str] = (),
 ) -> str:
     """Render the page."""
-    made = environment()
-    style = made.get_template("style.css").render() + made.get_template("scorecard.css").render()
     cells = beside(card)
-    return made.get_template("scorecard.html").render(
+    return framed(
+        "scorecard.html",
+        "scorecard.css",
+        title="Judge scorecard",
         card=card,
         cells=cells,
         ways=len({(one.judge, one.mode) for one in cells}),
@@ -96,8 +95,6 @@ def render_scorecard(
         skipped=skipped,
         left_out=left_out,
         notes=notes,
-        style=style,
-        style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
 
 

@@ -1,20 +1,18 @@
 """The page of a set audit: one file, nothing runs, nothing is fetched.
 
 Owns the geometry of its plots and what is drawn for which figure. Leaves the figures to ``checks`` and the
-page's safety to ``page``.
+page's safety to ``frame``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlaif.checks import Breach, SetCheck
 from rlaif.checks.figures import Contrast, Interval
-from rlaif.reports.page import environment
+from rlaif.reports.frame import framed
 from rlaif.symptoms import SYMPTOMS
 from rlaif.wholefile import put
 
@@ -62,11 +60,12 @@ def write_set_page(found: Sequence[SetCheck], broken: Sequence[Breach], path: Pa
 
 def render_set(found: Sequence[SetCheck], broken: Sequence[Breach]) -> str:
     """Render the page."""
-    made = environment()
-    style = made.get_template("style.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    made.filters.update(signed=signed, ends=ends)
-    return made.get_template("set_page.html").render(
+    names = ", ".join(one.name for one in found)
+    return framed(
+        "set_page.html",
+        title=f"Set audit: {names}" if names else "Set audit",
+        signed=signed,
+        ends=ends,
         sets=[
             {
                 "check": one,
@@ -77,7 +76,6 @@ def render_set(found: Sequence[SetCheck], broken: Sequence[Breach]) -> str:
             for one in found
         ],
         broken=broken,
-        style_digest=digest,
     )
 
 
