@@ -82,7 +82,7 @@ def _show(curve: Curve) -> None:
         (
             one.name, f"{one.kl:.3g}", f"{one.d:.3g}", _estimate(one.gain(curve.start, by="proxy")),
             _estimate(one.gain(curve.start)), *([_estimate(one.mean("judged"))] if asked else []),
-            f"{one.length:.1f}", one.responses,
+            "-" if one.length is None else f"{one.length:.1f}", one.responses,
         )
         for one in curve.points
     ]  # fmt: skip

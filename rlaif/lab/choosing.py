@@ -163,7 +163,7 @@ def _featured(
 ) -> Point:
     return Point(
         name=name, setting=setting, kl=kl, proxy=tuple(map(float, proxy)), gold=tuple(map(float, gold)),
-        length=0.0, responses=len(gold),
+        length=None, responses=len(gold),
     )  # fmt: skip
 
 

@@ -79,8 +79,8 @@ class Point(Record):
     judged: Values | None = None
     """By a held-out judge, how likely a response is better than one of the start's, less one half; None where
     nobody was asked."""
-    length: float
-    """Length of a response: tokens, or words where nothing is tokenized; 0 where responses are no text."""
+    length: float | None
+    """Length of a response: tokens, or words where nothing is tokenized; None where responses are no text."""
     symptoms: dict[str, float] = Field(default_factory=dict)
     """Share of responses that show each symptom."""
     responses: int

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from rlaif.records import Flag, Margin, PreferenceSet, Record, Split
+from rlaif.records import Flag, HumanLabel, Margin, PreferenceSet, Record, Split
 from rlaif.review.choice import Choice, cursor_of, place_of, sets_of
 from rlaif.store import Store
 
@@ -269,7 +269,7 @@ def _flags(store: Store, sample_ids: Sequence[str]) -> list[Flag]:
 
 
 def _labelled(store: Store, sample_ids: Sequence[str]) -> dict[tuple[str, frozenset[str]], int]:
-    if not sample_ids:
+    if not sample_ids or not store.count(HumanLabel):  # planning that query costs six counts
         return {}
     rows = store.query("labels_of_samples", sample_ids=list(sample_ids)).to_pylist()
     return {(one["axis"], frozenset((one["low_id"], one["high_id"]))): one["people"] for one in rows}

@@ -236,7 +236,7 @@ def _of_policy(at: int, one: lab.Point, start: lab.Point, gold: str) -> Point:
     scores = {"gold": None, "second": judged, gold: _gain(one, start, "gold")}
     return Point(
         name=one.name, step=at, kl=one.kl, distance=one.d, proxy=_gain(one, start, "proxy"),
-        tokens=one.length or None, symptoms=one.symptoms, **scores,
+        tokens=one.length, symptoms=one.symptoms, **scores,
     )  # fmt: skip
 
 
