@@ -6,7 +6,8 @@ any other.
 API page: https://platform.openai.com/docs/api-reference/chat/create
 
 It reads the fences that pairwise questions are asked in, so a template of one's own has to keep them:
-``<<prompt TOKEN>>``, ``<<NAME TOKEN>>`` twice, ``<<end TOKEN>>``.
+``<<prompt TOKEN>>``, ``<<NAME TOKEN>>`` twice, ``<<end TOKEN>>``. Asked as model ``reviser`` it criticises
+and rewrites responses instead, see ``gold_reviser``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import Field
 
+from rlaif.lab import gold_reviser
 from rlaif.lab.worlds import World, safety
 from rlaif.records import Record
 
@@ -51,7 +53,7 @@ class Temper(Record):
     reasons: bool = False
     """Whether it reasons first; what it then says is nearly certain, and wrong as often as before."""
     malformed: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of questions it answers with something that is no verdict."""
+    """Share of questions it answers with something that is no verdict; of responses it leaves as they are."""
     limited: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of attempts refused with status 429."""
     failing: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -131,11 +133,23 @@ class GoldJudge:
             body = await request.json()
         except json.JSONDecodeError:
             return self._refused(400, "the body is not JSON")
-        question = Question.read(body) if isinstance(body, dict) else None
+        if not isinstance(body, dict):
+            return self._refused(400, "the body is no JSON object")
+        if body.get("model") == gold_reviser.MODEL:
+            return self._revised(body)
+        question = Question.read(body)
         if question is None:
             return self._refused(400, "this judge compares two fenced responses; ask with kind: pairwise")
         self.asked[200] += 1
         return web.json_response(self.reply(body, question))
+
+    def _revised(self, body: Body) -> web.Response:
+        asked = gold_reviser.Asked.read(body)
+        if asked is None:
+            return self._refused(400, "this reviser rewrites a fenced response; ask with kind: revise")
+        self.asked[200] += 1
+        idle = self._draw("malformed", asked.prompt, asked.response) < self.temper.malformed
+        return web.json_response(_completion(body, gold_reviser.written(self._world, asked, idle=idle), None))
 
     def _refused(self, status: int, said: str, headers: Mapping[str, str] | None = None) -> web.Response:
         self.asked[status] += 1

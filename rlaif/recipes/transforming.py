@@ -15,6 +15,7 @@ from rlaif.errors import InputError
 from rlaif.judging import Context
 from rlaif.judging.additive import AdditiveScorer
 from rlaif.lab.asking import prompts_of
+from rlaif.lab.writing import answer, judgement
 from rlaif.prompts import read_prompts, split_of
 from rlaif.recipes import rows as rules
 from rlaif.recipes.controls import spoiled
@@ -40,7 +41,6 @@ from rlaif.recipes.transforms import (
     Split,
     Written,
 )  # fmt: skip
-from rlaif.recipes.writing import answer, judgement
 from rlaif.records import Message, Prompt
 from rlaif.rowfile import read_rows
 from rlaif.training.controls import flip

@@ -7,8 +7,8 @@ import pytest
 
 from rlaif.judging.verdicts import read_score
 from rlaif.lab.worlds import asking
+from rlaif.lab.writing import judgement
 from rlaif.recipes import load_recipe, run_recipe
-from rlaif.recipes.writing import judgement
 from tests.cli.terminal import Desk
 
 ROOT = Path(__file__).parents[2]
