@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field, JsonValue, ValidationError
+from safetensors import SafetensorError
 
 from rlaif.checkpoints.bundled import without_bars
 from rlaif.errors import InputError
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 LINEAGE = "lineage.json"
 _VERSIONS = ("rlaif", "torch", "transformers")
+_SYSTEM: Final = re.compile(r"\(os error (\d+)\)")
+"""Where a message of safetensors holds the number of the system's error."""
 
 
 class Lineage(Record):
@@ -91,7 +95,10 @@ def written(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``folder`` once the block ends well.
 
     Every file is on disk before the rename, so that a kill at any moment leaves the old folder, the new
-    one, or a hidden one that the next write removes.
+    one, or a hidden one that the next write removes. What a block could not write takes no room.
+
+    Raises:
+        OSError: the disk is full or refuses writes, whoever noticed it.
     """
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +107,11 @@ def written(folder: Path) -> Iterator[Path]:
     for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir()
-    yield partial
+    try:
+        yield partial
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise _refused(error, folder) from None
     for path in sorted(partial.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes for the owner alone
         _sync(path)
@@ -110,6 +121,12 @@ def written(folder: Path) -> Iterator[Path]:
     partial.rename(folder)
     _sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _refused(error: Exception, folder: Path) -> Exception:
+    """The system's own error where safetensors only quotes its number; any other as it is."""
+    told = _SYSTEM.search(str(error)) if isinstance(error, SafetensorError) else None
+    return OSError(int(told[1]), os.strerror(int(told[1])), str(folder)) if told else error
 
 
 def _sync(path: Path) -> None:
