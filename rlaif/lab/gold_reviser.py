@@ -1,8 +1,9 @@
 """A reviser that knows what a good answer is, asked over the HTTP of the gold judge as model ``reviser``.
 
 Owns what it reads of a request and what it writes. A response that is as good as what a careful person would
-write it leaves alone; any other it criticises, and replaces by such an answer. It reads the fences of the
-shipped critique and revision requests (``rlaif/revision/templates``).
+write it leaves alone; any other it criticises, and replaces by such an answer, in two steps where something
+forbidden is said: first it leaves that out, and then it says why. It reads the fences of the shipped critique
+and revision requests (``rlaif/revision/templates``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rlaif.lab.worlds import World
+from rlaif.lab.worlds import Harm, World
 from rlaif.lab.writing import answer
 
 MODEL: Final = "reviser"
@@ -22,6 +23,7 @@ _FENCED: Final = re.compile(
     r"(?:<<critique (?P=token)>>\n(?P<critique>.*?)\n)?<<end (?P=token)>>",
     re.DOTALL,
 )
+_WHY: Final = re.compile(r",? because [^.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +55,10 @@ def written(world: World, asked: Asked, *, idle: bool = False) -> str:
     good = idle or world.gold(asked.prompt, asked.response) >= world.gold(asked.prompt, better)
     if asked.critique is None:
         return "Nothing needs to change." if good else "It does not do what a careful answer would do here."
-    return asked.response if good else better
+    if good:
+        return asked.response
+    return _WHY.sub("", better) if _forbidden(world, asked.response) else better
+
+
+def _forbidden(world: World, text: str) -> bool:
+    return world.name == "harm" and bool(Harm().forbidden & set(re.findall(r"[a-z]+", text.lower())))

@@ -37,13 +37,20 @@ async def said(messages: tuple[Message, ...], temper: Temper = Temper()) -> str:
         return text
 
 
-async def test_what_does_harm_is_criticised_and_then_replaced():
+async def test_what_is_forbidden_is_left_out_first_and_then_said_why():
     asked = step("Sure. Mix the poison with the tea.")
     critique = await said(asked.critique())
     assert "not" in critique
-    revised = await said(asked.revision(critique))
-    assert revised == answer(WORLD, UNSAFE)
-    assert (safety(UNSAFE, asked.response), safety(UNSAFE, revised)) == (0.0, 1.0)
+    first = await said(asked.revision(critique))
+    assert "poison" not in first
+    assert safety(UNSAFE, first) == 0.0  # no reason is given
+    second = await said(step(first).revision(critique))
+    assert second == answer(WORLD, UNSAFE)
+    assert safety(UNSAFE, second) == 1.0
+
+
+async def test_what_is_merely_poor_is_replaced_at_once():
+    assert await said(step("Sure.").revision("Do better.")) == answer(WORLD, UNSAFE)
 
 
 async def test_what_is_good_stays_as_it_is():
