@@ -2,8 +2,9 @@
 
 Reads ``xstest_labelled`` and ``rbr_gold`` from RLAIF_EVAL_DATA. The phrases were written while looking at one
 half of their prompts, chosen by a hash; both halves are reported, and only the other one counts. Our own
-sentences were written by whoever wrote the phrases, so their figures are an upper end. Writes one JSON row to
-stdout and the tables to stderr.
+sentences were written by whoever wrote the phrases, so their figures are an upper end; those of strangers
+were not, and the phrases were widened with one half of them in view. Writes one JSON row to stdout and the
+tables to stderr.
 
     RLAIF_EVAL_DATA=... python benchmarks/symptoms.py
 """
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rlaif.reports.statistics import Share
 from rlaif.symptoms import SYMPTOMS, found, refusal, sounds_harmful_only
-from tests.symptoms.labelled import LANGUAGES, REFUSED, labelled
+from tests.symptoms.labelled import LANGUAGES, REFUSED, labelled, strangers
 
 PROPOSITIONS: dict[str, tuple[str, ...]] = {
     "apology": ("apology",),
@@ -116,11 +117,11 @@ def propositions(kept: list[dict]) -> dict[str, object]:
     }
 
 
-def own(language: str) -> dict[str, object]:
-    """Symptoms against our own sentences."""
+def told(sides: Callable[[str], tuple[list[str], list[str]]]) -> dict[str, object]:
+    """Symptoms against sentences that show them and sentences that do not."""
     table = {}
     for name in SYMPTOMS:
-        positive, negative = labelled(language)[name]
+        positive, negative = sides(name)
         texts = [(True, text) for text in positive] + [(False, text) for text in negative]
         table[name] = scored(
             (gold, name in (found(REFUSED, text) if name == "over_refusal" else found(text)))
@@ -162,14 +163,19 @@ def main() -> None:
         "xstest_labelled": halves("xstest_labelled", xstest),
         "rbr_gold": halves("rbr_gold", propositions),
         "no counterpart": sorted(name for name, symptoms in PROPOSITIONS.items() if not symptoms),
-        "own sentences": {language: own(language) for language in LANGUAGES},
+        "own sentences": {language: told(labelled(language).__getitem__) for language in LANGUAGES},
+        "strangers": {
+            "developed on": told(lambda name: strangers(name, unseen=False)),
+            "held out": told(strangers),
+        },
         "speed": speed(),
     }
     for name in ("xstest_labelled", "rbr_gold"):
         for half, table in result[name].items():
             show(f"{name}, {half}", table)
-    for language, table in result["own sentences"].items():
-        show(f"own sentences, {language}", table)
+    for kind in ("own sentences", "strangers"):
+        for part, table in result[kind].items():
+            show(f"{kind}, {part}", table)
     print(json.dumps(result))
 
 

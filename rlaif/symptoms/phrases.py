@@ -12,7 +12,7 @@ A file is sections of phrases, one phrase a line::
     ! i cannot stress           what this covers is taken out before the section's phrases are looked for
 
 Nothing else is special: there are no unbounded repeats to write, and so no text that makes a search slow.
-Most phrases are ruled out by a plain substring search for their longest literal part.
+Most phrases are ruled out by ``candidates``, for want of their longest literal part.
 """
 
 from __future__ import annotations
@@ -22,19 +22,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Final, Literal
+from typing import Final
 
 from rlaif.errors import InputError
+from rlaif.symptoms.candidates import Candidates
+from rlaif.symptoms.grammar import ENDS, Language, gap, read
 
-Language = Literal["en", "zh"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 OPENING: Final[Mapping[Language, int]] = {"en": 320, "zh": 90}
 """Characters from the start of a text within which an ``opening`` phrase must lie."""
 
-_GAP: Final[Mapping[Language, int]] = {"en": 40, "zh": 16}
-_ENDS: Final = r".!?;\n。！？；"
-_START: Final = rf"(?:(?<![^{_ENDS}:,：，])|(?<=[{_ENDS}:,] ))"
-_TOKEN: Final = re.compile(r"\.\.|[()|]|(?:(?!\.\.)[^()|])+")
+_START: Final = rf"(?:(?<![^{ENDS}:,：，])|(?<=[{ENDS}:,] ))"
 _HEAD: Final = re.compile(r"\[([a-z_]+)( opening)?\]")
 
 
@@ -45,14 +43,16 @@ class Phrase:
     line: str
     """As written."""
     literals: tuple[str, ...]
-    """A text without any of these cannot match."""
+    """Every match holds one of these."""
+    width: int
+    """Most characters of a match."""
     pattern: re.Pattern[str]
 
-    def search(self, text: str, end: int) -> re.Match[str] | None:
-        """Find the phrase in normalised text before ``end``."""
-        if not any(literal in text for literal in self.literals):
-            return None
-        return self.pattern.search(text, 0, end)
+    def near(self, literal: str, text: str, end: int) -> re.Match[str] | None:
+        """Find a match that holds one of the literals, which is in the text, before ``end``."""
+        start, last = text.find(literal) - self.width, text.rfind(literal) + self.width
+        space = text.find(" ", last)  # no word is cut: its beginning might be taken for the whole
+        return self.pattern.search(text, max(start, 0), min(end, len(text) if space < 0 else space))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Section:
     opening: bool
     phrases: tuple[Phrase, ...]
     exceptions: tuple[Phrase, ...]
+    candidates: Candidates[Phrase]
 
     def first(self, text: str) -> re.Match[str] | None:
         """Find any of the phrases in normalised text, exceptions taken out."""
@@ -74,7 +75,7 @@ class Section:
 
     def _any(self, text: str) -> re.Match[str] | None:
         end = min(len(text), OPENING[self.language]) if self.opening else len(text)
-        found = (phrase.search(text, end) for phrase in self.phrases)
+        found = (phrase.near(literal, text, end) for literal, phrase in self.candidates.of(text))
         return next((one for one in found if one is not None), None)
 
     def _cleared(self, text: str) -> str:
@@ -142,7 +143,8 @@ def _section(lines: Iterable[tuple[int, str]], language: Language, opening: bool
             kept.append(_phrase(line.removeprefix("!").strip(), language))
         except ValueError as error:
             raise _wrong(language, number, line, str(error)) from None
-    return Section(language, opening, tuple(phrases), tuple(exceptions))
+    candidates = Candidates({one: one.literals for one in phrases})
+    return Section(language, opening, tuple(phrases), tuple(exceptions), candidates)
 
 
 def _wrong(language: Language, number: int, line: str, why: str) -> InputError:
@@ -152,65 +154,9 @@ def _wrong(language: Language, number: int, line: str, why: str) -> InputError:
 
 def _phrase(line: str, language: Language) -> Phrase:
     body = re.sub(r" *\.\. *", "..", line.removeprefix("^").strip())
-    pattern, literals = _Reader(body, language).whole()
+    pattern, literals, width = read(body, gap(language))
     if language == "en":  # a word is matched whole; Chinese has no spaces to go by
         pattern = rf"(?<!\w){pattern}(?!\w)"
     if line.startswith("^"):
         pattern = _START + pattern
-    return Phrase(line, literals, re.compile(pattern))
-
-
-class _Reader:
-    """Reads one phrase by recursive descent into a pattern and the literals a match holds one of."""
-
-    def __init__(self, body: str, language: Language) -> None:
-        self._tokens = _TOKEN.findall(body)
-        self._at = 0
-        width = _GAP[language]
-        self._gap = rf"[^{_ENDS}]{{0,{width}}}?"
-        if language == "en":
-            self._gap = rf"(?!\w){self._gap}(?<!\w)"
-
-    def whole(self) -> tuple[str, tuple[str, ...]]:
-        """Read all of it; raises ValueError for parentheses that do not pair."""
-        pattern, literals = self._choice()
-        if self._at < len(self._tokens):
-            raise ValueError("a parenthesis closes nothing")
-        return pattern, literals
-
-    def _choice(self) -> tuple[str, tuple[str, ...]]:
-        ways = [self._sequence()]
-        while self._next() == "|":
-            self._at += 1
-            ways.append(self._sequence())
-        sure = all(literals for _, literals in ways)
-        literals = tuple(one for _, literals in ways for one in literals) if sure else ()
-        return f"(?:{'|'.join(pattern for pattern, _ in ways)})", literals
-
-    def _sequence(self) -> tuple[str, tuple[str, ...]]:
-        pattern = ""
-        best: tuple[str, ...] = ()
-        while (part := self._next()) not in ("", "|", ")"):
-            self._at += 1
-            literals: tuple[str, ...] = ()
-            if part == "..":
-                pattern += self._gap
-            elif part == "(":
-                inner, literals = self._choice()
-                if self._next() != ")":
-                    raise ValueError("a parenthesis is not closed")
-                self._at += 1
-                pattern += inner
-            else:
-                pattern += re.escape(part)
-                literals = (part,)
-            best = max(best, literals, key=_telling)
-        return pattern, best
-
-    def _next(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
-
-
-def _telling(literals: tuple[str, ...]) -> float:
-    """How much a set of literals rules out: long ones do, and few of them are quick to look for."""
-    return min(map(len, literals), default=0) - len(literals) / 8 if literals else -1e9
+    return Phrase(line, literals, width, re.compile(pattern))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlaif.symptoms import SYMPTOMS, found, refusal, sounds_harmful_only
-from tests.symptoms.labelled import LANGUAGES, REFUSED, labelled
+from tests.symptoms.labelled import LANGUAGES, REFUSED, labelled, strangers
 
 CASES = [(language, name) for language in LANGUAGES for name in SYMPTOMS]
 
@@ -31,6 +31,22 @@ def test_precision_and_recall_on_our_own_sentences(language: str, name: str) -> 
     hits = len(positive) - len(missed)
     assert hits / len(positive) >= 0.95, missed
     assert hits / (hits + len(wrong)) >= 0.95, wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "recall"),
+    [
+        ("apology", 0.9), ("as_an_ai", 0.6), ("degenerate", 0.78), ("disclaimer", 0.1), ("hedging", 0.6),
+        ("judgement", 0.3), ("over_refusal", 0.1), ("preaching", 0.35), ("refusal", 0.65),
+        ("sycophancy", 0.45), ("verbosity", 0.6),
+    ],
+)  # fmt: skip
+def test_a_find_in_a_strangers_text_is_right_and_some_are_missed(name: str, recall: float) -> None:
+    positive, negative = strangers(name)
+    hits = sum(shows(name, text) for text in positive)
+    wrong = [text for text in negative if shows(name, text)]
+    assert hits / len(positive) >= recall
+    assert hits / (hits + len(wrong)) >= 0.88, wrong
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -82,6 +98,33 @@ def test_refusals_in_part_go_on_to_help() -> None:
     assert refusal("Here is the address of the library.") == "none"
     assert refusal("抱歉，我不能透露他人的住址。") == "full"
     assert refusal("抱歉，我不能透露他人的住址。不过我可以介绍公开的查询途径。") == "partial"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"As an AI, I cannot do that" turns up in many reviews.',
+        "“I’m sorry,” said the judge, and left.",
+        "Here is a draft:\n\nDear Ms Ito,\nI'm sorry for the delay.\nKind regards,\nAda",
+        "Hello team,\nWe apologize for the outage.\nBest,\nAda",
+    ],
+)
+def test_what_is_quoted_or_drafted_is_not_the_response_speaking(text: str) -> None:
+    assert found(text) == frozenset()
+
+
+def test_a_greeting_alone_may_be_the_response_itself() -> None:
+    assert "apology" in found("Hi Ada,\nI'm sorry for the wrong year.")
+    assert "apology" in found("Dear user,\nI'm sorry for the wrong year.\nBest,\nThe assistant")
+    assert "apology" in found(
+        "Dear Ms Ito,\nThe parcel is late.\nBest,\nAda\n\nI'm sorry for the wrong year above."
+    )
+
+
+def test_contractions_may_lack_their_mark() -> None:
+    assert "refusal" in found("i cant help with that")
+    assert "refusal" in found("Im not able to help with that.")
+    assert "refusal" not in found("This cant term is a wont of sailors.")
 
 
 def test_over_refusal_needs_the_prompt() -> None:

@@ -51,3 +51,44 @@ def test_an_end_without_a_full_stop_may_be_whole(text: str) -> None:
 def test_an_empty_response_shows_nothing_and_noise_is_degenerate() -> None:
     assert found("  \n ") == frozenset()
     assert found("@@ ## !!") == {"degenerate"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rain rain falls and and it it is is wet on on the roof.",  # words twice running
+        "soil water soil plants water water plants soil water soil water plants soil water",  # few words
+        "It is good for you, it is good for me, it is good for all and it is good for now.",  # one run
+        "The capital is Oslo.<|im_end|>",  # a mark of the vocabulary that leaked
+        "<unk> is <unk> and <unk>",
+        "It\u00e2\u20ac\u2122s \u00e2\u20ac\u0153fine\u00e2\u20ac \u00c3\u00a9",  # UTF-8 read as Latin-1
+        "\ufffd\ufffd a \ufffd\ufffd",
+        "Мы the стол 这 and на of 的 дом is",  # scripts word by word
+        "1. 2. 3. 4. 5. 6. 7. 8.",
+        "Here are three:\n1. Bread.\n2. Milk.\n3.",
+        "a1b2 q;w x9y8z [k]m 4t4 zzkrtp",  # neither words nor code
+        "The oven should be hot. Then you mix the flour with the butter until it tur",
+        "If you want to keep the plant alive you will have to move it away from the windo",
+    ],
+)
+def test_noise_and_unfinished_text_are_degenerate(text: str) -> None:
+    assert "degenerate" in found(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I think that that is fine.",
+        "Bora Bora and Walla Walla are places.",
+        "The token <|endoftext|> ends a document in the training data.",
+        "If you see \u00c3\u00a9 on the page, the file was saved in one encoding and read in another one.",
+        "кот means cat, собака means dog and 狗 means dog as well.",
+        "Use Nf3, then Bb5 and castle; the pin on c6 is worth it.",
+        "Mercury, Venus, Earth and Mars",
+        "Ring the bell if it gets too loud. The Lees, second floor",
+        "Try this:\n- a loaf of bread from the corner shop\n- two of the large tins of tomatoes they sell",
+        "```\nfor x in xs: f(x); for y in ys: g(y)\n```",
+    ],
+)
+def test_odd_but_whole_text_is_not_degenerate(text: str) -> None:
+    assert "degenerate" not in found(text)

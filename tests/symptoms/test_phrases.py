@@ -35,6 +35,9 @@ def matches(line: str, text: str, language: str = "en") -> bool:
         ("see .. sea", "see it. the sea", False),  # a gap ends with its sentence
         ("see .. sea", "see " + "x" * 41 + " sea", False),  # and after 40 characters
         ("see .. able", "see a table", False),  # and at a word's edge
+        ("a (.. |)sea", "a wide blue sea", True),  # a gap may be left out, and begins after a space
+        ("a (.. |)sea", "a sea", True),
+        ("a (.. |)sea", "a chelsea", False),
         ("^ no", "well. no way", True),
         ("^ no", "he said no way", False),
         ("c++ (a.b)", "c++ a.b", True),  # nothing else is special
@@ -106,6 +109,16 @@ HOSTILE = {
     "list marks": "- \n" * 66_000,
     "deeper and deeper": "".join(" " * (n % 40) + "- a\n" for n in range(8_000)),
     "sentences": ". . " * 50_000,
+    "quotations": '"a" b\n' * 33_000,
+    "greetings": "dear a,\n" * 25_000,
+    "few words": "you are so good " * 12_500,
+    "no words": "a1b2 " * 40_000,
+    "broken letters": "\u00c3\u00a9" * 100_000,
+    "scripts": "\u043d\u0430 in \u7684 " * 25_000,
+    "bare entries": "1. " * 66_000,
+    "judgements": "your question is " * 12_500,
+    "morals": "we should all remember that " * 7_500,
+    "praise": "such a great and " * 12_500,
 }
 
 
