@@ -44,8 +44,8 @@ _PLACES: Final[Mapping[str, Mapping[str, tuple[Kind, ...]]]] = {
     "flag": {"*.against.model": _SCORER},
 }  # fmt: skip
 _TAKEN: Final[Mapping[str, tuple[Kind, ...]]] = {
-    "written": ROWS, "instruct": ROWS, "split": ROWS, "demonstrations": ("responses", "demonstrations"),
-    "judgements": ("responses", "demonstrations"),
+    "written": ROWS, "unsafe": ROWS, "instruct": ROWS, "split": ROWS,
+    "demonstrations": ("responses", "demonstrations"), "judgements": ("responses", "demonstrations"),
     "best_of_n": _RESPONSES, "select": _RESPONSES, "pairs": _RESPONSES, "label": _RESPONSES,
     "relabel": _RESPONSES,
     "score": ("responses", "demonstrations"), "flip": ("pairs",), "mix": ROWS,
@@ -57,7 +57,7 @@ _MADE: Final[Mapping[str, Kind]] = {
     "written": "demonstrations", "judgements": "demonstrations", "demonstrations": "demonstrations",
     "best_of_n": "demonstrations",
     "select": "demonstrations", "relabel": "demonstrations", "pairs": "pairs", "ranked": "pairs",
-    "flip": "pairs", "label": "unpaired", "instruct": "prompts", "score": "responses",
+    "flip": "pairs", "label": "unpaired", "instruct": "prompts", "unsafe": "prompts", "score": "responses",
 }  # fmt: skip
 """What rows steps make, by their kind, where that does not depend on what they are made from."""
 

@@ -21,7 +21,7 @@ from rlaif.recipes.config import Recipe, Step
 from rlaif.recipes.leaving import Known, left_by, references, wanted
 from rlaif.recipes.outside import wrong
 from rlaif.recipes.settling import settle
-from rlaif.recipes.transforms import Judgements, Prompts, Ranked, Rescored, Written
+from rlaif.recipes.transforms import Judgements, Prompts, Ranked, Rescored, Unsafe, Written
 from rlaif.recipes.worth import OfWorld
 from rlaif.yamlfile import YamlFile, apply_overrides, read_yaml, validate
 
@@ -119,6 +119,8 @@ def _worldly(step: Step, recipe: Recipe, file: YamlFile) -> list[tuple[Loc, str]
     found: list[tuple[Loc, str]] = []
     if world is None and isinstance(step.rows, Written | Judgements):
         found.append((("rows",), "only a world knows what could be written" + need))
+    if isinstance(step.rows, Unsafe) and (world is None or world.name != "harm"):
+        found.append((("rows",), "prompts are unsafe in the world harm alone; set world.name: harm"))
     if world is None and isinstance(step.rows, Prompts) and step.rows.path is None:
         found.append((("rows",), "found no path of prompts, and no world that has its own; give rows.path"))
     if isinstance(step.rows, Judgements):

@@ -15,6 +15,7 @@ from rlaif.errors import InputError
 from rlaif.judging import Context
 from rlaif.judging.additive import AdditiveScorer
 from rlaif.lab.asking import prompts_of
+from rlaif.lab.worlds import Harm
 from rlaif.lab.writing import answer, judgement
 from rlaif.prompts import read_prompts, split_of
 from rlaif.recipes import rows as rules
@@ -39,6 +40,7 @@ from rlaif.recipes.transforms import (
     Rescored,
     Select,
     Split,
+    Unsafe,
     Written,
 )  # fmt: skip
 from rlaif.records import Message, Prompt
@@ -81,6 +83,8 @@ def _of_one(how: AnyRows, desk: Desk) -> list[Row]:
             return flip(rows)
         case Instruct():
             return [{"prompt": rules.instructed(one["prompt"], how.text)} for one in rules.prompts(rows)]
+        case Unsafe():
+            return [row for row in rules.prompts(rows) if Harm().unsafe(rules.asked(row["prompt"]))]
         case Written():
             made = [_written(row, desk) for row in rules.prompts(rows)]
             return spoiled(made, "demonstrations", desk.recipe.control, desk.recipe.seed)

@@ -44,6 +44,15 @@ class Written(Record):
     """Rows with prompts."""
 
 
+class Unsafe(Record):
+    """Those prompts that ask for something unsafe: in world ``harm`` alone."""
+
+    kind: Literal["unsafe"]
+    """Names the transform."""
+    of: str
+    """Rows with prompts."""
+
+
 class Judgements(Record):
     """What a careful judge could have written about responses in the recipe's world: to learn judging."""
 
@@ -209,7 +218,7 @@ class Split(Record):
 
 
 AnyRows = Annotated[
-    Prompts | Written | Judgements | Demonstrations | BestOfN | Select | Rescored | Pairs | Ranked | Label
-    | Flip | Mix | Relabel | Instruct | Split,
+    Prompts | Written | Unsafe | Judgements | Demonstrations | BestOfN | Select | Rescored | Pairs | Ranked
+    | Label | Flip | Mix | Relabel | Instruct | Split,
     Field(discriminator="kind"),
 ]  # fmt: skip

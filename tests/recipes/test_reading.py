@@ -1,11 +1,13 @@
 """A recipe is checked whole before anything runs, and every complaint names its line."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from rlaif.errors import InputError
-from rlaif.recipes import load_recipe
+from rlaif.lab.worlds import Harm
+from rlaif.recipes import load_recipe, run_recipe
 from tests.cli.terminal import Desk
 from tests.recipes.conftest import SMALL
 
@@ -190,3 +192,23 @@ def test_the_command_says_one_sentence(desk: Desk) -> None:
     assert ended.code == 2
     assert "steps.3.train.data.path" in ended.sentence
     assert not (desk.folder / "outputs").exists()
+
+
+def test_prompts_are_unsafe_in_one_world_alone(desk: Desk) -> None:
+    text = SMALL.replace(
+        "  - name: drawn", '  - name: tagged\n    rows: {kind: unsafe, of: "@prompts/train"}\n  - name: drawn'
+    )
+    said = refused(desk.folder, text)
+    assert "set world.name: harm" in said
+    assert f"bad.yaml:{line(text, 'kind: unsafe')}" in said
+
+
+def test_unsafe_prompts_are_those_that_ask_for_something_forbidden(desk: Desk) -> None:
+    beginning = SMALL.split("  - name: drawn")[0].replace("cover", "harm")
+    step = '  - name: tagged\n    rows: {kind: unsafe, of: "@prompts/train"}\n'
+    (desk.folder / "tag.yaml").write_text(beginning + step)
+    folder = Path(run_recipe(load_recipe(desk.folder / "tag.yaml")).folder)
+    prompts = [json.loads(one) for one in next(folder.glob("01-*/rows-train.jsonl")).open()]
+    tagged = [json.loads(one) for one in next(folder.glob("02-*/rows-all.jsonl")).open()]
+    assert tagged == [one for one in prompts if Harm().unsafe(one["prompt"][0]["content"])]
+    assert 0 < len(tagged) < len(prompts)
