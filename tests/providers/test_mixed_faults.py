@@ -13,6 +13,7 @@ from rlaif.providers.budget import Budget
 from rlaif.providers.client import Answer, Client, Limits
 from rlaif.providers.prices import Price
 from rlaif.records import Message, SamplingParams
+from tests.providers import test_faults
 from tests.providers.test_faults import DOORS, Door, doors
 from tests.upstream import INPUT_PRICE, KINDS, OUTPUT_PRICE, READABLE, Upstream, serving
 
@@ -59,7 +60,10 @@ def most_attempts(upstream: Upstream) -> int:
 
 
 @doors
-async def test_a_fault_free_job_is_billed_to_the_cent_and_never_twice(door: Door, tmp_path: Path) -> None:
+async def test_a_fault_free_job_is_billed_to_the_cent_and_never_twice(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_faults, "TIMEOUT", 30.0)  # a machine that stands still for a second is no fault
     async with serving(Upstream()) as up:
         first = Job(door, up, tmp_path)
         answers = await first.run(100)
@@ -116,7 +120,10 @@ async def test_a_cap_holds_under_faults(tmp_path: Path) -> None:
 
 
 @doors
-async def test_a_bad_key_stops_within_three_calls(door: Door, tmp_path: Path) -> None:
+async def test_a_bad_key_stops_within_three_calls(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_faults, "TIMEOUT", 30.0)
     async with serving(Upstream(keys=frozenset({"another"}), latency=0.01)) as up:
         answers = await Job(door, up, tmp_path).run(100)
     assert all(isinstance(one, CallError) and one.fatal for one in answers)
