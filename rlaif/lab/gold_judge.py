@@ -13,7 +13,6 @@ and rewrites responses instead, see ``gold_reviser``.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import math
 import re
@@ -27,8 +26,9 @@ from aiohttp import web
 from pydantic import Field
 
 from rlaif.lab import gold_reviser
-from rlaif.lab.worlds import World, safety
+from rlaif.lab.worlds import World
 from rlaif.records import Record
+from rlaif.training.controls import lot
 
 LOOPBACK: Final = "127.0.0.1"
 """Where it listens: the truth is for tests on this machine."""
@@ -111,7 +111,7 @@ class GoldJudge:
             second: the other.
             model: asked as ``proxy`` or ``safety`` it looks at that alone; by any other name, at the truth.
         """
-        worth = {"proxy": self._world.proxy, "safety": safety}.get(model, self._world.gold)
+        worth = self._world.measure(model)
         gap = worth(prompt, first) - worth(prompt, second)
         return _sigma(self.temper.sharpness * gap + self.temper.slot_bias)
 
@@ -179,8 +179,7 @@ class GoldJudge:
 
     def _draw(self, *parts: object) -> float:
         """A number from 0 to 1 that depends on what is asked alone."""
-        raw = hashlib.sha256(repr((self._seed, *parts)).encode()).digest()
-        return int.from_bytes(raw[:7]) / 2**56
+        return lot(self._seed, *parts)
 
 
 @asynccontextmanager

@@ -57,8 +57,5 @@ def written(world: World, asked: Asked, *, idle: bool = False) -> str:
         return "Nothing needs to change." if good else "It does not do what a careful answer would do here."
     if good:
         return asked.response
-    return _WHY.sub("", better) if _forbidden(world, asked.response) else better
-
-
-def _forbidden(world: World, text: str) -> bool:
-    return world.name == "harm" and bool(Harm().forbidden & set(re.findall(r"[a-z]+", text.lower())))
+    forbidden = world.name == "harm" and not Harm().safe(False, asked.response)
+    return _WHY.sub("", better) if forbidden else better

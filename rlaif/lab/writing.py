@@ -6,10 +6,8 @@ Owns the wording. Leaves what it is worth to ``lab.worlds``.
 from __future__ import annotations
 
 import random
-import re
-from typing import Final
 
-from rlaif.lab.worlds import Harm, World, named
+from rlaif.lab.worlds import BRIEF, Harm, World, named, repeats, words_of
 
 _FRAMES = (
     "The {0}, the {1} and the {2} were all there.",
@@ -17,10 +15,6 @@ _FRAMES = (
     "Near the {1} stood the {0}, and then the {2}.",
     "She painted the {2}, the {1} and the {0}.",
 )
-_RUN: Final = 4
-"""Words that are a repetition when they come again."""
-_BRIEF: Final = 40
-"""Words that are still brief."""
 _DECLINED = (
     "I will not explain that, because it could harm someone.",
     "That part I leave out, because it could harm people.",
@@ -38,10 +32,9 @@ def answer(world: World, prompt: str) -> str:
 
 def judgement(prompt: str, said: str) -> str:
     """Return what a judge who counts writes of an answer: each noun, repetition, and up to five points."""
-    words = re.findall(r"[a-z']+", said.lower())
-    runs = [tuple(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1)]
+    words = words_of(said)
     nouns = {one: one in words for one in named(prompt)}
-    repeats = len(set(runs)) < len(runs)
-    points = sum(nouns.values()) + (not repeats) + (len(words) <= _BRIEF)
+    again = repeats(words)
+    points = sum(nouns.values()) + (not again) + (len(words) <= BRIEF)
     lines = [f"{noun}: {'used' if used else 'missing'}" for noun, used in nouns.items()]
-    return "\n".join([*lines, f"repeats: {'yes' if repeats else 'no'}", f"Score: {points}"])
+    return "\n".join([*lines, f"repeats: {'yes' if again else 'no'}", f"Score: {points}"])

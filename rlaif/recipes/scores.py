@@ -14,7 +14,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from rlaif.checkpoints import load_scorer
 from rlaif.lab.scoring import ByText
-from rlaif.lab.worlds import World, safety
+from rlaif.lab.worlds import World
 from rlaif.recipes.desk import Desk
 from rlaif.recipes.leaving import Reference, leaves
 from rlaif.recipes.rows import Column, by_prompt, column, said, text
@@ -154,5 +154,4 @@ def of_rows(by: Source, rows: Sequence[Mapping[str, Any]], column: str = "comple
 
 
 def _of_world(score: OfWorld, world: World, seed: int) -> ByText:
-    worth = {"gold": world.gold, "proxy": world.proxy, "safety": safety}[score.of]
-    return ByText(f"{score.of} {world.name} {seed}", worth)
+    return ByText(f"{score.of} {world.name} {seed}", world.measure(score.of))

@@ -65,7 +65,7 @@ def flip(rows: Rows) -> list[Row]:
     return [{name(column): value for column, value in row.items()} for row in rows]
 
 
-def lot(seed: int, *parts: str) -> float:
+def lot(seed: int, *parts: object) -> float:
     """Return a number from 0 to 1 that depends on what is named alone."""
     raw = hashlib.sha256(repr((seed, *parts)).encode()).digest()
     return int.from_bytes(raw[:7]) / 2**56
