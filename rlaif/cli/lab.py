@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rlaif.lab.curve import Curve, Estimate, Point
     from rlaif.lab.gold_judge import Temper
     from rlaif.lab.tracing import Share, Trace
-    from rlaif.recipes.comparing import Table, Wins
     from rlaif.recipes.measuring import Rate
+    from rlaif.recipes.table import Table, Wins
 
 app = typer.Typer(help="Try a recipe where the truth is known.", no_args_is_help=True)
 _WORLDS = (
@@ -123,7 +123,7 @@ def compare(
     from rlaif.cli import recipe
     from rlaif.errors import InputError
     from rlaif.recipes import load_recipe
-    from rlaif.recipes.comparing import Table
+    from rlaif.recipes.table import Table
 
     loaded = load_recipe(config, overrides or [])
     if not any(one.compare for one in loaded.recipe.steps):

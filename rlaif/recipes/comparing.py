@@ -1,154 +1,34 @@
 """Methods side by side: wins over what they began as, raw and with length held equal, gold, KL, length, cost.
 
-Owns the table of a compare step. Leaves drawing and scoring to the measure steps it is made from, the judge
-to ``lab.preferring`` and the page to ``contest``.
-
-A policy's row looks at all its responses alike; the row of best of n weighs each by how likely it is the best
-by the proxy. So one rule serves both: a prompt is won where the weighed mean is above the start's.
+Owns how a compare step fills its table. Leaves drawing and scoring to the measure steps it is made from, what
+stands for a method to ``entries``, the judge to ``lab.preferring`` and the page to ``contest``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Self
-
-from pydantic import TypeAdapter
+from typing import Any
 
 from rlaif.audits.bootstrap import wilson
-from rlaif.errors import InputError
 from rlaif.iterations.records import Opinion
 from rlaif.lab.preferring import Matched, Verdicts, preferred
 from rlaif.recipes.config import Comparing
 from rlaif.recipes.desk import Desk
+from rlaif.recipes.entries import Entry, entered
 from rlaif.recipes.folder import Done
-from rlaif.recipes.leaving import Reference, leaves
 from rlaif.recipes.lineage import ancestry
-from rlaif.recipes.measuring import Measured, Rate, even
-from rlaif.recipes.rows import Row, by_prompt, text
+from rlaif.recipes.measuring import Rate, even
+from rlaif.recipes.rows import by_prompt, text
 from rlaif.recipes.serving import beside
-from rlaif.records import Record
+from rlaif.recipes.table import Cost, Method, Table, Wins
 from rlaif.store import write_sheets
-from rlaif.training.bestofn import divergence, weights
+from rlaif.training.bestofn import divergence
 from rlaif.training.lineage import sheet
 from rlaif.wholefile import put
-
-_FIGURES: TypeAdapter[list[Measured]] = TypeAdapter(list[Measured])
-
-
-class Wins(Record):
-    """How often a method is better than the start, prompt by prompt, ties half."""
-
-    raw: Rate
-    """With Wilson's interval."""
-    even: Rate | None
-    """The same where both responses are equally long, by regression; None where no line can be drawn."""
-
-    @property
-    def only_longer(self) -> bool:
-        """Whether it wins for certain, and no longer does where both are equally long."""
-        return self.raw.low > 0.5 and self.even is not None and self.even.low <= 0.5
-
-
-class Cost(Record):
-    """What a method took beyond what all of them have in common."""
-
-    seconds: float
-    """Processor time of its own steps."""
-    calls: int
-    """Calls of its own steps."""
-    draws: int
-    """Responses drawn for every answer it gives."""
-
-
-class Method(Record):
-    """One row of the table."""
-
-    name: str
-    """The policy's step, or ``best of n`` of one."""
-    policy: str
-    """Where the policy lies that answers."""
-    gold: Opinion
-    """The truth, or a second opinion in its place."""
-    wins: Wins | None
-    """By gold; None of the start."""
-    judged: Wins | None
-    """By the held-out judge; None of the start, and where nobody was asked."""
-    kl: float
-    """Nats a response from the start, mean of log pi - log pi_start; best of n adds its bound,
-    ln n - (n - 1) / n."""
-    kl_k3: float | None
-    """The same by the estimator that is never negative; None of best of n."""
-    tokens: float
-    """Mean length of a response."""
-    cost: Cost
-
-    @property
-    def only_longer(self) -> bool:
-        """Whether gold or the judge has it win only before length is held equal."""
-        return any(one is not None and one.only_longer for one in (self.wins, self.judged))
-
-
-class Table(Record):
-    """What came of comparing."""
-
-    name: str
-    """Of the recipe."""
-    seed: int
-    size: str
-    prompts: int
-    """Held-out prompts every row is measured on."""
-    judge: str | None
-    """Who judged beside gold."""
-    judge_calls: int
-    """What that took."""
-    common: Cost
-    """What all of them but the start have in common: demonstrations, the start, the pairs."""
-    rows: tuple[Method, ...]
-    """The start first."""
-
-    @property
-    def start(self) -> Method:
-        """What the others began as and are held against."""
-        return self.rows[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Responses that stand for a method, and how much each counts."""
-
-    name: str
-    measured: Measured
-    steps: frozenset[str]
-    """All steps it was made from."""
-    n: int
-    """Of best of n; 1 for a policy's own draws."""
-    rows: tuple[Row, ...]
-    keys: tuple[str, ...]
-    """Which prompt each response is to."""
-    shares: Mapping[int, float]
-    """How much each counts within its prompt, by place; those that count nothing are not in it."""
-
-    @classmethod
-    def of(cls, name: str, measured: Measured, steps: frozenset[str], n: int, rows: Sequence[Row]) -> Self:
-        """Weigh the responses."""
-        keys = [""] * len(rows)
-        for key, some in by_prompt(_numbered(rows)).items():
-            for row in some:
-                keys[row["place"]] = key
-        return cls(name, measured, steps, n, tuple(rows), tuple(keys), shares(rows, n))
-
-    def mean(self, column: str) -> dict[str, float]:
-        """Return the weighed mean of a column, prompt by prompt."""
-        found: dict[str, float] = {}
-        for place, share in self.shares.items():
-            key = self.keys[place]
-            found[key] = found.get(key, 0.0) + share * float(self.rows[place][column])
-        return found
 
 
 def compared(comparing: Comparing, desk: Desk, folder: Path) -> tuple[Table, float]:
@@ -161,7 +41,7 @@ def compared(comparing: Comparing, desk: Desk, folder: Path) -> tuple[Table, flo
         InputError: a judge cannot be used, or policies were measured on different prompts.
         BudgetError: the cap was reached; what was answered is kept.
     """
-    entries = list(_different(_alike(_entries(comparing, desk))))
+    entries = entered(comparing, desk)
     start = entries[0]
     verdicts = _asked(comparing, desk, folder, entries)
     common = frozenset.intersection(*(one.steps for one in entries[1:] or entries))
@@ -175,97 +55,12 @@ def compared(comparing: Comparing, desk: Desk, folder: Path) -> tuple[Table, flo
         judge_calls=verdicts.calls, common=_cost(desk.done, common, 1), rows=tuple(rows),
     )  # fmt: skip
     put(folder / "table.json", table.model_dump_json(indent=1) + "\n")
-    sheets = {"methods": list(map(_sheet, rows)), "lineage": sheet(ancestry(desk))}
+    sheets = {"methods": [one.columns() for one in rows], "lineage": sheet(ancestry(desk))}
     write_sheets(folder / "lab.duckdb", {title: some for title, some in sheets.items() if some})
     return table, verdicts.spent
 
 
-def _entries(comparing: Comparing, desk: Desk) -> Iterator[_Entry]:
-    """Yield every policy of the measure steps, and every best of n of them."""
-    for measure in comparing.of:
-        reference = Reference.read(measure)
-        assert reference is not None  # checked when the recipe was read
-        path = Path(desk.path(reference))
-        choosing = _choosing(reference.step, desk)
-        for at, one in enumerate(_FIGURES.validate_json(path.read_bytes())):
-            told = (path.parent / f"responses-{at}.jsonl").read_text().splitlines()
-            rows = [json.loads(line) for line in told]
-            own = ancestors([one.policy], desk.done)
-            yield _Entry.of(one.policy, one, own, 1, rows)
-            for n in one.best:
-                yield _Entry.of(f"best of {n} of {one.policy}", one, own | choosing, n, rows)
-
-
-def _alike(entries: Iterable[_Entry]) -> Iterator[_Entry]:
-    """Let through what was measured on the same prompts as the first."""
-    first: _Entry | None = None
-    for one in entries:
-        first = first or one
-        if set(one.keys) != set(first.keys):
-            raise InputError(
-                f"{one.name!r} was measured on other prompts than {first.name!r}; give all measure steps of a"
-                " table the same prompts",
-                field="compare.of",
-            )
-        yield one
-
-
-def _different(entries: Iterable[_Entry]) -> Iterator[_Entry]:
-    """Leave out a policy that another measure step has shown already."""
-    seen: set[tuple[str, int]] = set()
-    for one in entries:
-        key = (one.measured.path, one.n)
-        if key not in seen:
-            seen.add(key)
-            yield one
-
-
-def _choosing(measure: str, desk: Desk) -> frozenset[str]:
-    """Steps that what a measure step chooses by was made from."""
-    [step] = [one for one in desk.recipe.steps if one.name == measure]
-    assert step.measure is not None
-    if step.measure.proxy is None:
-        return frozenset()
-    found = (Reference.read(value) for _, value in leaves(step.measure.proxy.model_dump(mode="json")))
-    return ancestors([one.step for one in found if one is not None], desk.done)
-
-
-def ancestors(names: Iterable[str], done: Mapping[str, Done]) -> frozenset[str]:
-    """Return some steps and all that they were made from; names of no step count nothing."""
-    seen: set[str] = set()
-    todo = [one for one in names if one in done]
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += [one.step for text in done[name].inputs if (one := Reference.read(text))]
-    return frozenset(seen)
-
-
-def shares(rows: Sequence[Mapping[str, Any]], n: int) -> dict[int, float]:
-    """Return how much each response counts within its prompt; those that count nothing are left out.
-
-    Args:
-        rows: ``prompt``, ``gold`` and ``proxy`` of each response.
-        n: 1 for all alike; above that, how likely each is the best of n by the proxy.
-    """
-    found: dict[int, float] = {}
-    for some in by_prompt(_numbered(rows)).values():
-        known = [row for row in some if row["gold"] is not None and (n == 1 or row["proxy"] is not None)]
-        if len(known) < n or not known:
-            continue
-        if n > 1:
-            known.sort(key=lambda row: row["proxy"])
-        chances = zip(known, weights(len(known), n), strict=True)
-        found |= {row["place"]: float(share) for row, share in chances}
-    return {place: share for place, share in found.items() if share > 0.0}
-
-
-def _numbered(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
-    return [{**row, "place": at} for at, row in enumerate(rows)]
-
-
-def _method(entry: _Entry, start: _Entry, cost: Cost, p: Sequence[float | None] | None) -> Method:
+def _method(entry: Entry, start: Entry, cost: Cost, p: Sequence[float | None] | None) -> Method:
     """Make a row; ``p`` is the judge's, of each response that counts."""
     gold, first = (one.mean("gold") for one in (entry, start))
     lengths, short = (one.mean("tokens") for one in (entry, start))
@@ -281,7 +76,7 @@ def _method(entry: _Entry, start: _Entry, cost: Cost, p: Sequence[float | None] 
     )  # fmt: skip
 
 
-def _leanings(entry: _Entry, p: Sequence[float | None]) -> dict[str, float]:
+def _leanings(entry: Entry, p: Sequence[float | None]) -> dict[str, float]:
     """How far a judge leans to a method's responses, by prompt; those without a verdict are left out."""
     sums: dict[str, list[float]] = {}
     for (place, share), one in zip(entry.shares.items(), p, strict=True):
@@ -329,7 +124,7 @@ class _Said:
     spent: float = 0.0
 
 
-def _asked(comparing: Comparing, desk: Desk, folder: Path, entries: Sequence[_Entry]) -> _Said:
+def _asked(comparing: Comparing, desk: Desk, folder: Path, entries: Sequence[Entry]) -> _Said:
     """Ask the judge about every response that counts, beside one of the start's to the same prompt."""
     if comparing.judge is None:
         return _Said([None] * len(entries))
@@ -341,7 +136,7 @@ def _asked(comparing: Comparing, desk: Desk, folder: Path, entries: Sequence[_En
     return _Said([None, *([next(left) for _ in some] for some in matches)], verdicts.calls, verdicts.spent)
 
 
-def _matches(entry: _Entry, theirs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Matched]:
+def _matches(entry: Entry, theirs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Matched]:
     """Put every response that counts beside the start's of the same number, and round again."""
     seen: dict[str, int] = {}
     for place in entry.shares:
@@ -357,19 +152,3 @@ async def _verdicts(comparing: Comparing, desk: Desk, store: Path, matches: Sequ
     judged = comparing.judge.model_copy(update={"budget": min(caps, default=None)})
     async with beside(desk.recipe, desk.world) as settings:
         return await preferred(judged, matches, store, settings, desk.home)
-
-
-# Written
-
-
-def _sheet(one: Method) -> dict[str, str | float | int | None]:
-    """A row as a table of DuckDB has it."""
-    told: dict[str, str | float | int | None] = {"method": one.name, "policy": one.policy}
-    told |= {"gold": one.gold.mean, "gold_error": one.gold.error, "prompts": one.gold.prompts}
-    for by, wins in (("wins", one.wins), ("judged", one.judged)):
-        for how, rate in (("", wins and wins.raw), ("_even", wins and wins.even)):
-            for part in ("mean", "low", "high"):
-                told[f"{by}{how}_{part}"] = getattr(rate, part) if rate else None
-        told[f"{by}_only_longer"] = None if wins is None else float(wins.only_longer)
-    told |= {"kl": one.kl, "kl_k3": one.kl_k3, "tokens": one.tokens}
-    return told | {f"cost_{name}": value for name, value in one.cost.model_dump().items()}

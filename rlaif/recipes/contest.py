@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from rlaif.recipes.comparing import Method, Table
 from rlaif.recipes.measuring import Rate
+from rlaif.recipes.table import Method, Table
 from rlaif.reports.frame import framed
 
 _LEFT: Final = 170.0

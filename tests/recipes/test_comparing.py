@@ -14,9 +14,11 @@ from rlaif.iterations.records import Opinion
 from rlaif.lab.gold_judge import GoldJudge, Temper
 from rlaif.lab.worlds import World
 from rlaif.recipes import contest, load_recipe, run_recipe
-from rlaif.recipes.comparing import Cost, Method, Table, Wins, ancestors, shares, won
+from rlaif.recipes.comparing import won
+from rlaif.recipes.entries import ancestors, shares
 from rlaif.recipes.folder import Done
 from rlaif.recipes.measuring import Rate
+from rlaif.recipes.table import Cost, Method, Table, Wins
 from rlaif.store import read_sheet
 from tests.cli.terminal import Desk
 from tests.recipes import speaking
