@@ -254,7 +254,7 @@ def gold_judge(
         list[str] | None,
         typer.Argument(
             metavar="[FAULT=VALUE]...",
-            help="sharpness, slot_bias, reasons, malformed, limited, failing, latency.",
+            help="sharpness, slot_bias, noise, reasons, malformed, limited, failing, latency.",
         ),
     ] = None,
 ) -> None:

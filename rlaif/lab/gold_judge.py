@@ -1,8 +1,8 @@
 """A judge that knows the truth and has faults of a known size, behind the HTTP of any compatible server.
 
-Owns what it says: P(first) = sigma(k (gold_1 - gold_2) + b), by label probabilities or in words, and how
-often it says nothing of use. Who asks sees a server, and no truth: it is asked through ``compatible:`` like
-any other.
+Owns what it says: P(first) = sigma(k (gold_1 - gold_2) + b), by label probabilities or in words, with an
+error of its own about either response, and how often it says nothing of use. Who asks sees a server, and no
+truth: it is asked through ``compatible:`` like any other.
 API page: https://platform.openai.com/docs/api-reference/chat/create
 
 It reads the fences that pairwise questions are asked in, so a template of one's own has to keep them:
@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Final
 
 from aiohttp import web
@@ -50,6 +51,9 @@ class Temper(Record):
     """k: how much a unit of gold counts, in log-odds."""
     slot_bias: float = 0.0
     """b: log-odds that the first slot has for free."""
+    noise: float = Field(default=0.0, ge=0.0)
+    """Standard deviation of its error about the worth of a response, in units of gold. The same response to
+    the same prompt always gets the same error, so that neither both orders nor asking again helps."""
     reasons: bool = False
     """Whether it reasons first; what it then says is nearly certain, and wrong as often as before."""
     malformed: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -111,9 +115,16 @@ class GoldJudge:
             second: the other.
             model: asked as ``proxy`` or ``safety`` it looks at that alone; by any other name, at the truth.
         """
-        worth = self._world.measure(model)
-        gap = worth(prompt, first) - worth(prompt, second)
+        gap = self._worth(prompt, first, model) - self._worth(prompt, second, model)
         return _sigma(self.temper.sharpness * gap + self.temper.slot_bias)
+
+    def _worth(self, prompt: str, response: str, model: str) -> float:
+        """What it takes a response to be worth."""
+        true = self._world.measure(model)(prompt, response)
+        if not self.temper.noise:
+            return true
+        drawn = self._draw("noise", model, prompt, response)
+        return true + self.temper.noise * NormalDist().inv_cdf(min(max(drawn, 1e-12), 1.0 - 1e-12))
 
     def application(self) -> web.Application:
         """Return the server."""

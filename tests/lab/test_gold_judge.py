@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from math import exp
+from math import exp, sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import NormalDist, fmean
 from time import perf_counter
 from typing import Any
 
@@ -95,6 +95,27 @@ async def test_written_verdicts_have_the_same_bias_within_3_points() -> None:
     due = fmean(fmean((sigma(gap + 0.9), sigma(-gap + 0.9))) for gap in gaps(world, asked))
     assert verdicts.count("first") / 1200 == pytest.approx(due, abs=0.03)
     assert set(verdicts) == {"first", "second"}
+
+
+async def test_a_noisy_judge_errs_as_often_as_its_noise_makes_it(seed: int) -> None:
+    world = World.drawn("cover", seed)
+    asked = pairs(world, 400)
+    said = await ask(GoldJudge(world, Temper(sharpness=2.0, noise=0.6), seed), asked)
+    known = [(one.p, gap) for one, gap in zip(said, gaps(world, asked), strict=True) if gap]
+    right = [(p > 0.5) == (gap > 0.0) for p, gap in known]
+    due = fmean(NormalDist(0.0, 0.6 * sqrt(2.0)).cdf(abs(gap)) for _, gap in known)
+    assert 0.6 < due < 0.98
+    assert fmean(right) == pytest.approx(due, abs=4.0 * sqrt(due * (1.0 - due) / len(known)))
+
+
+def test_a_noisy_judge_errs_about_responses_and_not_about_questions(seed: int) -> None:
+    world = World.drawn("cover", seed)
+    one, other = (GoldJudge(world, Temper(noise=0.6), seed + at) for at in range(2))
+    (prompt, (first, second)), *_ = pairs(world, 1)
+    forth = one.probability(prompt, first, second)
+    assert forth == pytest.approx(1.0 - one.probability(prompt, second, first))
+    assert forth == one.probability(prompt, first, second)
+    assert forth != pytest.approx(other.probability(prompt, first, second))
 
 
 async def test_json_verdicts_are_read(seed: int) -> None:
