@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS: dict[str, int] = {
     "errors": 0, "records": 0, "settings": 0, "complaints": 0, "yamlfile": 0, "rowfile": 0, "heap": 0,
-    "wholefile": 0,
+    "wholefile": 0, "decimals": 0,
     "constitution": 1, "checkpoints": 1, "generation": 1, "journal": 1, "store": 1, "providers": 1,
     "symptoms": 1,
     "prompts": 2, "sampling": 2, "judging": 2, "ranking": 2, "preferences": 2, "revision": 2, "panels": 2,

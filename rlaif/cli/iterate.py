@@ -11,6 +11,7 @@ import typer
 from rlaif.cli import console
 from rlaif.cli.make import Budget, Json, Overrides
 from rlaif.cli.progress import Bars
+from rlaif.decimals import measured
 
 if TYPE_CHECKING:
     from rlaif.iterations import Opinion, Row
@@ -79,4 +80,4 @@ def _cells(row: Row) -> Iterator[object]:
 def _mean(opinion: Opinion | None) -> str | None:
     if opinion is None or opinion.mean is None:
         return None
-    return f"{opinion.mean:.3g}" + ("" if opinion.error is None else f" ± {opinion.error:.2g}")
+    return measured(opinion.mean, opinion.error)

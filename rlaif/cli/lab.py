@@ -12,6 +12,7 @@ import typer
 from rlaif.cli import console
 from rlaif.cli.data import StoreOption
 from rlaif.cli.make import Budget, Json, Overrides
+from rlaif.decimals import measured
 
 if TYPE_CHECKING:
     from rlaif.iterations.records import Opinion
@@ -90,10 +91,10 @@ def _show(curve: Curve) -> None:
     for fit in curve.fits:
         peak = "no peak"
         if fit.peak is not None:
-            peak = f"peak at d {fit.peak.d:.3g} ± {fit.peak.d_error:.2g}"
+            peak = f"peak at d {measured(fit.peak.d, fit.peak.d_error)}"
         console.emit(
-            f"{fit.form}: alpha {fit.alpha:.3f} ± {fit.alpha_error:.2g}, beta {fit.beta:.3f} ±"
-            f" {fit.beta_error:.2g}, R² {fit.r2:.3f}, {peak}"
+            f"{fit.form}: alpha {measured(fit.alpha, fit.alpha_error)},"
+            f" beta {measured(fit.beta, fit.beta_error)}, R² {fit.r2:.3f}, {peak}"
         )
     if curve.unfitted:
         console.say(f"no fit: {curve.unfitted}")
@@ -108,7 +109,7 @@ def _show(curve: Curve) -> None:
 
 
 def _estimate(one: Estimate) -> str:
-    return f"{one.mean:+.3g}" + ("" if one.error is None else f" ± {one.error:.2g}")
+    return measured(one.mean, one.error, "+")
 
 
 @app.command()
@@ -179,9 +180,7 @@ def _rate(one: Rate | None) -> str:
 
 
 def _opinion(one: Opinion) -> str:
-    if one.mean is None:
-        return ""
-    return f"{one.mean:.3g}" + ("" if one.error is None else f" ± {one.error:.2g}")
+    return "" if one.mean is None else measured(one.mean, one.error)
 
 
 @app.command()

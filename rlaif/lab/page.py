@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rlaif.decimals import measured
 from rlaif.lab.curve import SAID, Curve, Point
 from rlaif.lab.fits import Fit
 from rlaif.reports.frame import framed
@@ -126,7 +127,7 @@ def _gains(curve: Curve, by: str, title: str, across: Scale, peak: float) -> Plo
         Mark(
             across(one.d), up(gain.mean), up(gain.mean - 2 * (gain.error or 0)),
             up(gain.mean + 2 * (gain.error or 0)),
-            f"{one.name}: {gain.mean:+.3g} ± {gain.error or 0:.2g} at d {one.d:.3g}",
+            f"{one.name}: {measured(gain.mean, gain.error, '+')} at d {one.d:.3g}",
         )
         for one, gain in gains
     )  # fmt: skip

@@ -15,6 +15,7 @@ import re
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rlaif.decimals import measured
 from rlaif.reports.notices import percent, span
 
 SHOWN = 1200
@@ -74,5 +75,7 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(percent=percent, span=span, cut=cut, size=size, thousands="{:,}".format)
+    made.filters.update(
+        percent=percent, span=span, cut=cut, size=size, thousands="{:,}".format, measured=measured
+    )
     return made

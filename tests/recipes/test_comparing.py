@@ -11,6 +11,7 @@ import pytest
 
 from rlaif.errors import InputError
 from rlaif.iterations.records import Opinion
+from rlaif.judging.fences import neutralise
 from rlaif.lab.gold_judge import GoldJudge, Temper
 from rlaif.lab.worlds import World
 from rlaif.recipes import contest, load_recipe, run_recipe
@@ -139,12 +140,12 @@ def test_gold_of_best_of_8_is_that_of_the_highest_proxy(made: tuple[Path, Table]
 
 def test_the_second_judge_says_what_it_was_set_to(made: tuple[Path, Table]) -> None:
     folder, table = made
-    world, judge = World.drawn("cover", 0), Temper(sharpness=1.5, slot_bias=0.5)
+    world, judge = World.drawn("cover", 0), Temper(sharpness=1.5, slot_bias=0.5, noise=0.5)
     answers = GoldJudge(world, judge, 1)
     first, second = responses(folder, "measured", 0), responses(folder, "measured", 5)
     wins = 0.0
     for one, other in zip(second, first, strict=True):
-        mine, its = one["completion"], other["completion"]
+        mine, its = (neutralise(each["completion"], "no token") for each in (one, other))  # as it is fenced
         prompt = one["prompt"] if isinstance(one["prompt"], str) else one["prompt"][-1]["content"]
         if mine.strip() == its.strip():
             wins += 0.5

@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import web
 from pydantic import Field
 
+from rlaif.decimals import measured
 from rlaif.errors import InputError
 from rlaif.lab.fits import Fit
 from rlaif.lab.page import Scale, Tick
@@ -167,8 +168,7 @@ def _score(point: Point, name: str) -> Score | None:
 
 
 def _said(name: str, point: Point, score: Score) -> str:
-    error = "" if score.error is None else f" ± {score.error:.2g}"
-    return f"{point.name}: {name} {score.mean:.3g}{error} at {point.kl:.3g} nats"
+    return f"{point.name}: {name} {measured(score.mean, score.error)} at {point.kl:.3g} nats"
 
 
 def _strips(course: Course, across: Scale) -> list[Strip]:

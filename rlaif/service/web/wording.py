@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from rlaif.decimals import measured
+
 ABSENT: Final = "–"
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -89,6 +91,6 @@ def short(value: str, most: int = 80) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
-    "number": number, "figure": figure, "share": share, "money": money,
+    "number": number, "figure": figure, "measured": measured, "share": share, "money": money,
     "size": size, "span": span, "when": when, "short": short,
 }  # fmt: skip
