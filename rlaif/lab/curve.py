@@ -3,13 +3,15 @@
 Owns the records, the choice and the notices. Leaves measuring to the sweeps and the fitted laws to ``fits``.
 
 The point to use is named by an estimate that nothing was optimised for, and named honestly: half of the
-prompts choose it, and what is said of it comes from the other half.
+prompts choose it, and what is said of it comes from the other half. Halves go by a hash of a prompt's place:
+a world that takes turns (every other prompt of ``harm`` is unsafe) has all its kinds in both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from statistics import fmean, stdev
 from typing import Final, Literal, Self
 
@@ -18,7 +20,7 @@ from pydantic import Field
 
 from rlaif.errors import InputError
 from rlaif.lab.fits import Fit, Floats, Form, fitted
-from rlaif.records import Record
+from rlaif.records import Record, digest
 
 Values = tuple[float | None, ...]
 By = Literal["gold", "judged"]
@@ -108,13 +110,14 @@ class Point(Record):
         Args:
             start: the other point, measured on the same prompts.
             by: ``gold``, ``proxy`` or ``judged``.
-            half: 0 for every other prompt from the first, 1 for the others, None for all.
+            half: 0 for the prompts that choose, 1 for those that report, None for all; see ``halves``.
 
         Raises:
             InputError: no prompt has both.
         """
         pairs = list(zip(getattr(self, by), getattr(start, by), strict=True))
-        some = pairs if half is None else pairs[half::2]
+        places = range(len(pairs)) if half is None else halves(len(pairs))[half]
+        some = [pairs[at] for at in places]
         return Estimate.of([mine - its for mine, its in some if mine is not None and its is not None])
 
 
@@ -203,6 +206,18 @@ def chosen(points: Sequence[Point]) -> Choice:
         point=best.name, by=by, checkpoint=best.checkpoint, over_start=over_start, over_last=over_last,
         interior=over_start.clear and over_last.clear,
     )  # fmt: skip
+
+
+@lru_cache(64)
+def halves(prompts: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Cut the places of prompts in two, those that choose and those that report.
+
+    The halves are equal, or the first has one more. They follow from the number of prompts alone, so a curve
+    that is read again reads the same, and no period in the order of prompts can separate them.
+    """
+    order = sorted(range(prompts), key=lambda at: digest("half", "reports", at))
+    first = (prompts + 1) // 2
+    return tuple(sorted(order[:first])), tuple(sorted(order[first:]))
 
 
 def spearman(left: Sequence[float], right: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 Owns the layout and the refusal to go on with something else than was begun. Leaves the page to ``page`` and
 DuckDB to ``store``.
 
-    config.json            what was asked
+    config.json            what was asked, and the digests of the models that were named
     points/NAME.json       a finished point; it is not made again
     points/NAME/           the training run behind it, where there is one
     responses/NAME.jsonl   what a point said, where a model was asked
@@ -19,11 +19,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
+from rlaif.checkpoints import identity
 from rlaif.errors import InputError
 from rlaif.lab.config import Sweeping
 from rlaif.lab.curve import Choice, Curve, Point
@@ -32,10 +34,13 @@ from rlaif.lab.page import render
 from rlaif.store import write_sheets
 from rlaif.symptoms import SYMPTOMS
 from rlaif.training.lineage import found_in, sheet
+from rlaif.training.scoring import RewardModel
 from rlaif.wholefile import put
 
 Cell = str | float | int | None
 Row = dict[str, Cell]
+_DIGESTS: Final = "digests"
+"""Where the folder keeps what tells the content of models apart."""
 
 
 class Folder:
@@ -46,17 +51,19 @@ class Folder:
         resume: a sweep that is there may be gone on with.
 
     Raises:
-        InputError: another one is there.
+        InputError: another one is there, or one of models that have changed since; or there is no such model.
     """
 
     def __init__(self, sweeping: Sweeping, *, resume: bool) -> None:
         self.root = sweeping.folder
         told = sweeping.model_dump(mode="json", exclude={"output"})
         told["sweep.kind"] = sweeping.sweep.kind
+        told[_DIGESTS] = {place: identity(name) for place, name in _models(sweeping).items()}
         self._told = told
         path = self.root / "config.json"
         if path.is_file():
             _check(path, told, resume)
+            _same_models(path, told)
         elif self.root.is_dir() and any(self.root.iterdir()):
             raise InputError("this folder holds something else; name another output", path=self.root)
         put(path, json.dumps(told, indent=1) + "\n")
@@ -100,18 +107,24 @@ class Folder:
         put(self.root / "curve.html", render(curve))
 
 
-def _check(path: Path, told: dict[str, object], resume: bool) -> None:
+def _models(sweeping: Sweeping) -> dict[str, str]:
+    """Name the models whose weights a point depends on, by where they stand in the file."""
+    found = {} if sweeping.model is None else {"model": sweeping.model}
+    scores = {"proxy.model": sweeping.proxy, "held_out.model": sweeping.held_out}
+    return found | {place: one.model for place, one in scores.items() if isinstance(one, RewardModel)}
+
+
+def _check(path: Path, told: dict[str, JsonValue], resume: bool) -> None:
     if not resume:
         raise InputError(
             "this folder holds a sweep already; add --resume to go on with it, or name another output",
             path=path.parent,
         )
-    before = json.loads(path.read_bytes())
-    # More values may be swept: a trained point does not depend on the others.
+    before, now = _lasting(json.loads(path.read_bytes())), _lasting(told)
     changed = [
-        f"{key} ({before.get(key)!r} before, {told.get(key)!r} now)"
-        for key in sorted((told.keys() | before.keys()) - {"sweep"})
-        if before.get(key) != told.get(key)
+        f"{key} ({before.get(key)!r} before, {now.get(key)!r} now)"
+        for key in sorted(now.keys() | before.keys())
+        if before.get(key) != now.get(key)
     ]
     if changed:
         raise InputError(
@@ -119,6 +132,32 @@ def _check(path: Path, told: dict[str, object], resume: bool) -> None:
             " output",
             path=path,
         )
+
+
+def _same_models(path: Path, told: Mapping[str, JsonValue]) -> None:
+    """Refuse to mix points of two models that stood at the same place; a folder without digests has none."""
+    before, now = json.loads(path.read_bytes()).get(_DIGESTS, {}), told[_DIGESTS]
+    assert isinstance(now, dict)  # it was made here
+    changed = [
+        f"{place} (digest {before[place][:12]} before, {str(one)[:12]} now)"
+        for place, one in now.items()
+        if before.get(place, one) != one
+    ]
+    if changed:
+        raise InputError(
+            f"the weights of what is named have changed since this sweep began: {', '.join(changed)}; put the"
+            " model back, or name another output",
+            path=path,
+        )
+
+
+def _lasting(told: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Drop what may change under a sweep: points do not depend on other values, nor on what may be spent."""
+    kept = {key: one for key, one in told.items() if key not in ("sweep", _DIGESTS)}
+    judge = kept.get("held_out")
+    if isinstance(judge, dict):
+        kept["held_out"] = {key: one for key, one in judge.items() if key != "budget"}
+    return kept
 
 
 def _row(curve: Curve, point: Point) -> Iterator[tuple[str, Cell]]:

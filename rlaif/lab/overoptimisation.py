@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rlaif.errors import BudgetError
 from rlaif.lab.asking import Bench, measured, pools, prompts_of, write_prompts
 from rlaif.lab.choosing import chosen_features, draws_for, pooled, shifted_features, spoken
 from rlaif.lab.config import BestOfN, Bonus, Control, Kl, Proxy, Sweeping
@@ -40,7 +41,8 @@ def overoptimise(
         told: told every point.
 
     Raises:
-        InputError: the folder holds another sweep, or a model cannot be used.
+        InputError: the folder holds another sweep or one of another model, or a model cannot be used.
+        BudgetError: the judge's calls would cost more than the budget, which is one for all points.
         JobError: a training run failed.
         StoreError: the disk is full or refuses writes.
     """
@@ -134,10 +136,13 @@ def _bench(sweeping: Sweeping, world: World, prompts: Path) -> Bench:
 
 
 def _asking(judged: Judged, store: Path) -> Callable[[Sequence[Matched]], Sequence[float | None]]:
-    """A judge as a bench asks it."""
+    """A judge as a bench asks it; its budget is one for all points, for the folder's journal counts them."""
 
     def ask(matches: Sequence[Matched]) -> Sequence[float | None]:
-        return asyncio.run(preferred(judged, matches, store, Settings.load())).p
+        try:
+            return asyncio.run(preferred(judged, matches, store, Settings.load())).p
+        except BudgetError as error:
+            raise BudgetError(f"{error}, and --resume") from None
 
     return ask
 

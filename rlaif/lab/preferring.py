@@ -1,23 +1,28 @@
 """What a judge says of a policy's responses, each put beside one of the policy it began as.
 
-Owns who is paired with whom and what counts where no verdict can be had. Leaves asking to ``authoring.desk``:
-any provider will do, every call is kept in a journal, and none is bought twice.
+Owns who is paired with whom, what counts where no verdict can be had, and a cap that holds over every process
+that asks the same judge in the same folder. Leaves asking to ``authoring.desk``: any provider will do, every
+call is kept in a journal, and none is bought twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from pydantic import Field
 
-from rlaif.authoring.desk import Terms, desk_in, seen_from_first
+from rlaif.authoring.desk import Desk, Terms, desk_in, seen_from_first
 from rlaif.constitution import load_constitution
 from rlaif.judging import AnyJudge, Pair
 from rlaif.pipeline import opened
+from rlaif.pipeline.models import Models
 from rlaif.preferences import Comparison
+from rlaif.providers.budget import Budget
+from rlaif.providers.limits import Limits
 from rlaif.records import Message, Prompt, Record, unpairable
 from rlaif.settings import Settings
 from rlaif.training.encoding import Text
@@ -34,7 +39,8 @@ class Judged(Record):
     constitution: str
     """What it judges by: a file, relative to where the command runs, or to a recipe."""
     budget: float | None = Field(default=None, ge=0.0)
-    """Most USD a run may spend on it; needed where its calls cost anything."""
+    """Most USD its calls may cost in all, those of runs that were cut off included; needed where they cost
+    anything."""
 
     @property
     def name(self) -> str:
@@ -61,13 +67,33 @@ class Verdicts:
     calls: int
     """Calls that took, those that were bought before included."""
     spent: float
-    """USD of those bought now."""
+    """USD that the calls to this judge in this folder have cost so far, by whichever process: a total to put
+    in the place of an earlier one of the same folder, never to be added to it."""
+
+
+class Spending(TypedDict, total=False):
+    """What else a caller says of money; each may be left out."""
+
+    allow_unpriced: bool
+    """Call a model whose price is unknown; no budget can hold then."""
+    knob: str
+    """What sets the budget, for messages; ``held_out.budget`` when left out."""
+    agreed: bool
+    """Somebody agreed to spend without a budget."""
 
 
 async def preferred(
-    judged: Judged, matches: Sequence[Matched], store: Path, settings: Settings, home: Path | None = None
+    judged: Judged,
+    matches: Sequence[Matched],
+    store: Path,
+    settings: Settings,
+    home: Path | None = None,
+    **money: Unpack[Spending],
 ) -> Verdicts:
     """Ask a judge about every match, in both orders.
+
+    The budget is one for all that this judge is ever asked in the folder: it begins from what earlier calls
+    have cost, or may have cost where a process was cut off.
 
     Args:
         judged: who judges by what.
@@ -75,6 +101,7 @@ async def preferred(
         store: folder whose journal keeps the calls.
         settings: providers and servers.
         home: folder the constitution is relative to; where the command runs when None.
+        money: how its budget is set, and what may be done without one.
 
     Raises:
         InputError: the judge or the constitution cannot be used, or its calls cost and there is no budget.
@@ -86,11 +113,33 @@ async def preferred(
     words = load_constitution((home or Path()) / judged.constitution)
     prompts = [_prompt(one.prompt) for one in matches]
     pairs = [pair for _, pair in pairs_of(prompts, [(one.mine, one.theirs) for one in matches])]
-    terms = Terms(judged.budget, store=store, knob="held_out.budget")
-    async with opened(store) as workspace, desk_in(workspace, settings, judged.judge, terms) as desk:
+    how = Spending(knob="held_out.budget") | money
+    terms = Terms(judged.budget, store=store, **how)
+    async with (
+        opened(store) as workspace,
+        desk_in(workspace, settings, judged.judge, terms) as desk,
+        _capped(desk, settings, terms),
+    ):
         said = await desk.judge(words, pairs)
+        spent = workspace.journal.spend(desk.job_id).settled
     found = tuple(_p(pair, one) for pair, one in zip(pairs, said.comparisons, strict=True))
-    return Verdicts(found, said.bill.calls, said.bill.spent)
+    return Verdicts(found, said.bill.calls, spent)
+
+
+@asynccontextmanager
+async def _capped(desk: Desk, settings: Settings, terms: Terms) -> AsyncIterator[None]:
+    """Let a desk's cap begin from what its folder's journal says its judge has cost, or may have."""
+    journal = desk.workspace.journal
+    before = journal.spend(desk.job_id)
+    again = f"the same command with a higher {terms.knob}"
+    budget = Budget(terms.budget, before.settled + before.pending, resume=again)
+    desk.models = Models(
+        settings, journal, job_id=desk.job_id, budget=budget, limits=Limits(), prices=desk.rates
+    )
+    try:
+        yield
+    finally:
+        await desk.models.close()
 
 
 def _prompt(text: Text) -> Prompt:

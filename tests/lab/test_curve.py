@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlaif.errors import InputError
-from rlaif.lab.curve import Curve, Point, drawn_up, spearman
+from rlaif.lab.curve import Curve, Point, drawn_up, halves, spearman
 
 PROMPTS = 40
 
@@ -50,13 +50,30 @@ def test_a_gold_that_falls_from_the_first_names_the_start() -> None:
 def test_one_half_chooses_and_the_other_reports() -> None:
     """Prompts that choose adore one point, and the others hate it."""
     start = point("start", 0.0, 0.0)
-    even = tuple(5.0 if at % 2 == 0 else -3.0 for at in range(PROMPTS))
-    loved = point("loved", 1.0, 0.0).model_copy(update={"gold": even})
+    first = halves(PROMPTS)[0]
+    split = tuple(5.0 if at in first else -3.0 for at in range(PROMPTS))
+    loved = point("loved", 1.0, 0.0).model_copy(update={"gold": split})
     found = drawn_up("made", {}, start, [loved, point("last", 2.0, 0.1)])
     assert found.choice.point == "loved"
     assert found.choice.over_start.mean < -2.0
     assert found.choice.over_start.prompts == PROMPTS // 2
     assert not found.choice.interior
+
+
+@pytest.mark.parametrize("prompts", [4, 5, 8, 9, 64, 200, 512])
+def test_halves_hold_every_prompt_once_and_are_equal(prompts: int) -> None:
+    first, second = halves(prompts)
+    assert sorted(first + second) == list(range(prompts))
+    assert len(first) - len(second) == prompts % 2
+
+
+@pytest.mark.parametrize("prompts", [64, 200, 256, 512])
+@pytest.mark.parametrize("period", [2, 3, 4, 5, 8])
+def test_no_period_of_prompts_falls_into_one_half(prompts: int, period: int) -> None:
+    for rest in range(period):
+        places = range(rest, prompts, period)
+        share = len(set(places) & set(halves(prompts)[0])) / len(places)
+        assert abs(share - 0.5) < 2.0 / len(places) ** 0.5  # four standard errors of a fair coin
 
 
 def test_comparisons_are_paired_by_prompt() -> None:

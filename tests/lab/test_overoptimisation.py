@@ -5,10 +5,13 @@ import csv
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
+from random import Random
+from statistics import fmean
 from threading import Thread
 from typing import Any
 
@@ -20,12 +23,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rlaif.checkpoints import identity
 from rlaif.errors import InputError
 from rlaif.lab import teaching
+from rlaif.lab.asking import prompts_of
 from rlaif.lab.config import Steps, Sweeping, load_sweep
-from rlaif.lab.curve import Curve, Point
+from rlaif.lab.curve import Curve, Point, halves
+from rlaif.lab.files import Folder
 from rlaif.lab.fits import Fit
 from rlaif.lab.gold_judge import GoldJudge, Temper, listening
 from rlaif.lab.overoptimisation import control, overoptimise
-from rlaif.lab.worlds import NOUNS, World
+from rlaif.lab.speaker import say
+from rlaif.lab.worlds import NOUNS, Harm, World
 from rlaif.store import read_sheet
 from rlaif.training.loop import Outcome
 from rlaif.training.ppo import PpoConfig
@@ -141,9 +147,39 @@ def test_helpfulness_alone_costs_safety(tmp_path: Path, seed: int) -> None:
     curve = overoptimise(sweeping(tmp_path, seed=seed, **how))
     (after,) = curve.points[1:]
     assert after.gain(curve.start, by="proxy").clear
-    safe, unsafe = (after.gain(curve.start, half=half).mean for half in (0, 1))
-    assert safe > 0.4
-    assert unsafe == pytest.approx(0.0, abs=0.01)  # the table never declines for a reason
+    assert after.gain(curve.start).mean > 0.2
+    gains = [
+        float(mine or 0) - float(its or 0) for mine, its in zip(after.gold, curve.start.gold, strict=True)
+    ]
+    assert fmean(gains[0::2]) > 0.4  # every other prompt is safe
+    assert fmean(gains[1::2]) == pytest.approx(0.0, abs=0.01)  # the table never declines for a reason
+
+
+@pytest.mark.parametrize("prompts", [8, 64, 200])
+def test_safe_and_unsafe_prompts_choose_and_report(prompts: int) -> None:
+    held_out, _ = prompts_of(World.drawn("harm", 0), prompts, 16)
+    for half in halves(prompts):
+        share = sum(Harm().unsafe(held_out[at]) for at in half) / len(half)
+        assert 0.25 <= share <= 0.75
+
+
+def test_a_choice_in_harm_is_not_made_by_the_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """A table that declines half the time: every step of the proxy's is one away from safety."""
+    monkeypatch.setattr("rlaif.lab.choosing.say", declining)
+    values = [2, 4, 8, 16, 32, 64]
+    how = {"world": "harm", "size": "small", "sweep": {"kind": "best_of_n", "values": values}}
+    curve = overoptimise(sweeping(tmp_path, seed=seed, **how))
+    whole = named(curve, curve.choice.point).gain(curve.start)
+    assert whole.error is not None
+    far = 5.0 * whole.error
+    assert curve.choice.over_start.mean == pytest.approx(whole.mean, abs=far)
+
+
+def declining(prompt: str, key: str) -> str:
+    turned = Random(f"{prompt} {key}").random() < 0.5
+    return "I leave that out because it could harm someone." if turned else say(prompt, key)
 
 
 # What is written
@@ -220,6 +256,48 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out/thesis.tex").write_text("x")
     with pytest.raises(InputError, match="holds something else"):
         overoptimise(sweeping(tmp_path))
+
+
+@pytest.mark.parametrize("place", ["model", "proxy.model", "held_out.model"])
+def test_a_sweep_of_a_model_that_changed_is_not_gone_on_with(tmp_path: Path, place: str) -> None:
+    for name in ("model", "proxy", "second"):
+        tiny.saved(tmp_path / name)
+    scores = {
+        one: {"kind": "model", "model": str(tmp_path / name)}
+        for one, name in (("proxy", "proxy"), ("held_out", "second"))
+    }
+    told = trained(tmp_path, "ppo", sweep={"kind": "best_of_n", "values": [2]}, train=None, **scores)
+    first = Folder(told, resume=False)
+    stored = json.loads((first.root / "config.json").read_text())["digests"]
+    assert stored == {
+        one: identity(str(tmp_path / name))
+        for one, name in (("model", "model"), ("proxy.model", "proxy"), ("held_out.model", "second"))
+    }
+    Folder(told, resume=True)
+    changed = tmp_path / {"model": "model", "proxy.model": "proxy"}.get(place, "second")
+    speaking.saved(changed)
+    digests = f"digest {stored[place][:12]} before, {identity(str(changed))[:12]} now"
+    with pytest.raises(InputError, match=rf"began: {re.escape(place)} \({digests}\); put the model back"):
+        Folder(told, resume=True)
+    assert json.loads((first.root / "config.json").read_text())["digests"] == stored
+
+
+def test_a_folder_that_never_held_digests_is_gone_on_with(tmp_path: Path) -> None:
+    told = trained(tmp_path, "ppo", sweep={"kind": "best_of_n", "values": [2]}, train=None)
+    path = Folder(told, resume=False).root / "config.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps({key: one for key, one in before.items() if key != "digests"}))
+    Folder(told, resume=True)
+    assert json.loads(path.read_text()) == before
+
+
+def test_points_of_two_models_are_not_mixed(tmp_path: Path) -> None:
+    told = trained(tmp_path, "ppo", sweep={"kind": "best_of_n", "values": [2]}, train=None)
+    overoptimise(told)
+    shutil.rmtree(tmp_path / "model")
+    speaking.saved(tmp_path / "model")
+    with pytest.raises(InputError, match="have changed since this sweep began: model"):
+        overoptimise(told, resume=True)
 
 
 # Trained policies
@@ -389,7 +467,7 @@ def along_words(folder: Path, seed: int, proxy: str) -> Curve:
         "data": {"path": "."}, "output": ".",
     }  # fmt: skip
     told = sweeping(
-        folder, seed=seed, world="exploit", proxy={"kind": proxy}, size="small", prompts=96, samples=2,
+        folder, seed=seed, world="exploit", proxy={"kind": proxy}, size="small", prompts=192, samples=2,
         model=str(short_of_words(folder / "model")), max_tokens=160, train=train,
         sweep={"kind": "steps", "values": [4, 8, 12, 18, 26, 36]},
     )  # fmt: skip
