@@ -224,11 +224,11 @@ async def test_spend_tells_settled_from_pending(tmp_path: Path) -> None:
     await journal.reply(c, RAW, job_id="jb_1", attempt=1, cost=0.01)
     intend(d, 0.8)
     intend(d, 100.0, job_id="jb_2")
-    assert journal.spend("jb_1") == Spend(settled=0.28, pending=1.2)
+    assert journal.spend("jb_1") == Spend(settled=0.28, pending=1.2, replies=2)
     assert journal.spend("jb_2") == Spend(settled=0.0, pending=100.0)
     await journal.close()
     again = Journal.open(tmp_path)
-    assert again.spend("jb_1") == Spend(settled=0.28, pending=1.2)
+    assert again.spend("jb_1") == Spend(settled=0.28, pending=1.2, replies=2)
     await again.close()
 
 

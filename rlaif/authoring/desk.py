@@ -54,6 +54,8 @@ class Terms:
     """Output folder whose journal keeps the calls."""
     knob: str = "--budget USD"
     """How the caller sets a budget, for messages."""
+    agreed: bool = False
+    """Whether somebody agreed to spend without one."""
 
 
 @dataclass(slots=True)
@@ -279,7 +281,7 @@ def _priced(mode: Mode, settings: Settings, terms: Terms) -> dict[str, Price | N
     """Price a judge's models, and refuse one that costs while there is no budget."""
     rates = prices(mode.models, settings, allow_unpriced=terms.allow_unpriced)
     for spec, price in rates.items():
-        if terms.budget is None and price is not None and (price.input or price.output):
+        if terms.budget is None and not terms.agreed and price is not None and (price.input or price.output):
             raise InputError(
                 f"{spec!r} costs ${price.input:g} and ${price.output:g} a million tokens; add {terms.knob},"
                 " the most that may be spent"

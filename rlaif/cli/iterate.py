@@ -36,12 +36,12 @@ def iterate(
     as_json: Json = False,
 ) -> None:
     """Draw, choose, train and measure in rounds, each from the policy of the one before."""
-    from rlaif.iterations import iterate, load_iteration
+    from rlaif.iterations import Money, iterate, load_iteration
 
     loaded = load_iteration(config, overrides or [])
     with Bars(quiet=as_json) as bars:
         outcome = iterate(
-            loaded, resume=resume, budget=budget, listener=bars, watch=None if as_json else _evaluated
+            loaded, resume=resume, money=Money(budget), listener=bars, watch=None if as_json else _evaluated
         )
     if as_json:
         console.emit_json(outcome)

@@ -5,6 +5,7 @@ by the packages below: drawing, judging and exporting by ``pipeline``, learning 
 """
 
 from rlaif.iterations.config import Iteration, Loaded, load_iteration
+from rlaif.iterations.jobs import Money
 from rlaif.iterations.records import Figures, Made, Opinion, Outcome, Row
 from rlaif.iterations.run import iterate
 
@@ -13,6 +14,7 @@ __all__ = [
     "Iteration",
     "Loaded",
     "Made",
+    "Money",
     "Opinion",
     "Outcome",
     "Row",

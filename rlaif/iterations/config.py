@@ -143,6 +143,13 @@ class Loaded:
         return named if overridden else self.path.parent / named
 
     @property
+    def models(self) -> set[str]:
+        """Every model its judges ask; a policy that judges itself is the first one."""
+        own = f"local:{self.config.model}"
+        judges = (_JUDGE.validate_python(self.resolved(one, own)) for one in self.judges.values())
+        return {spec for one in judges for spec in build(one).models}
+
+    @property
     def judges(self) -> dict[str, JudgedBy]:
         """All judges, by their place in the file."""
         named = {"judge": self.config.judge, "evaluation.second": self.config.evaluation.second}

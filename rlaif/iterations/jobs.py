@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -25,25 +27,48 @@ from rlaif.wholefile import put
 Stage = Mapping[str, JsonValue]
 
 
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What the calls of an iteration may cost."""
+
+    budget: float | None = None
+    """Most USD in all; needed where any call costs something."""
+    agreed: bool = False
+    """Whether somebody agreed to spend without a budget."""
+    allow_unpriced: bool = False
+    """Whether models may be called whose price is unknown; no budget can hold then."""
+
+
+FREE: Final = Money()
+"""No call costs anything."""
+
+
 class Jobs:
     """Runs pipelines one after the other.
 
     Args:
         loaded: the iteration.
-        budget: most USD all of them may cost together; None where nothing costs anything.
+        money: what all of them may cost together.
         listener: hears how they go on.
 
     Raises:
         InputError: the budget is none.
     """
 
-    def __init__(self, loaded: Loaded, budget: float | None, listener: Listener) -> None:
-        Budget(budget)
+    def __init__(self, loaded: Loaded, money: Money, listener: Listener) -> None:
+        Budget(money.budget)
         self.loaded = loaded
         self.spent = 0.0
         """USD of all runs so far, those of earlier processes included once they are gone through again."""
-        self._budget, self._listener = budget, listener
+        self.calls = 0
+        """Calls of all runs of this process that were answered, then or before."""
+        self._money, self._listener = money, listener
         self._settings = Settings.load()
+
+    @property
+    def bought(self) -> tuple[float, int]:
+        """USD and calls so far."""
+        return self.spent, self.calls
 
     async def run(self, name: str, folder: Path, prompts: Path, stages: Sequence[Stage]) -> Outcome:
         """Run, or go on with, one pipeline.
@@ -71,15 +96,19 @@ class Jobs:
         path = folder / f"{name}.yaml"
         put(path, json.dumps(asked, indent=1) + "\n")
         loaded = load_pipeline(path)
-        most = sum(one.usd or 0.0 for one in quote(loaded, self._settings, allow_unpriced=False))
-        if most and self._budget is None:
+        money = self._money
+        lines = quote(loaded, self._settings, allow_unpriced=money.allow_unpriced)
+        most = sum(one.usd or 0.0 for one in lines)
+        if most and money.budget is None and not money.agreed:
             raise InputError(
                 f"the calls of one round alone may cost up to ${most:,.4f} ({name}); say what all may cost:"
                 " --budget USD"
             )
-        left = None if self._budget is None else max(0.0, self._budget - self.spent)
-        outcome = await run(loaded, Options(left, folder=folder), self._settings, self._listener)
+        left = None if money.budget is None else max(0.0, money.budget - self.spent)
+        options = Options(left, money.allow_unpriced, folder)
+        outcome = await run(loaded, options, self._settings, self._listener)
         self.spent += outcome.spent
+        self.calls += outcome.answered
         return outcome
 
     def judging(self, by: JudgedBy, policy: Policy) -> Stage:

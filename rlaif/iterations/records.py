@@ -122,6 +122,8 @@ class Row(Record):
     """What was measured of the policy."""
     spent: float
     """USD of the round's calls."""
+    calls: int = 0
+    """Those calls; of judges and of the policy, where pipelines ask them."""
     notices: tuple[str, ...]
     """What to look at, one sentence each."""
 

@@ -17,7 +17,7 @@ from rlaif.checkpoints import Lineage, identity, read_lineage
 from rlaif.errors import BudgetError, InputError, Interrupted, JobError
 from rlaif.iterations.config import Loaded
 from rlaif.iterations.folder import Folder
-from rlaif.iterations.jobs import Jobs
+from rlaif.iterations.jobs import FREE, Jobs, Money
 from rlaif.iterations.making import make, spoiled, with_earlier
 from rlaif.iterations.measuring import measure
 from rlaif.iterations.notices import notices
@@ -35,7 +35,7 @@ def iterate(
     loaded: Loaded,
     *,
     resume: bool = False,
-    budget: float | None = None,
+    money: Money = FREE,
     score: Score | None = None,
     gold: Score | None = None,
     listener: Listener | None = None,
@@ -48,7 +48,7 @@ def iterate(
     Args:
         loaded: what to do.
         resume: go on in an output folder that is there.
-        budget: most USD that all calls may cost; needed where any costs something.
+        money: what all calls may cost; a budget is needed where any costs something.
         score: who chooses, where the file names neither judge nor reward.
         gold: a score nothing is chosen by, for the table.
         listener: hears how jobs go on.
@@ -61,7 +61,7 @@ def iterate(
         JobError: too many calls failed, a round made no pair, or a loss stayed not a number.
         StoreError: another process uses the folder.
     """
-    return _Rounds(loaded, resume, budget, (score, gold), listener or _Quiet(), watch).run()
+    return _Rounds(loaded, resume, money, (score, gold), listener or _Quiet(), watch).run()
 
 
 class _Rounds:
@@ -71,7 +71,7 @@ class _Rounds:
         self,
         loaded: Loaded,
         resume: bool,
-        budget: float | None,
+        money: Money,
         called: tuple[Score | None, Score | None],
         listener: Listener,
         watch: Watch | None,
@@ -89,7 +89,7 @@ class _Rounds:
         self._scoring = Scoring(self._config.reward, score) if scored else None
         self._gold = Scoring(None, gold) if gold is not None else None
         self._base = Policy(name=self._config.model, digest=identity(self._config.model))
-        self._jobs = Jobs(loaded, budget, listener)
+        self._jobs = Jobs(loaded, money, listener)
         self._folder = Folder(loaded, resume=resume)
         self._rows = self._folder.rows()
         self._jobs.spent = sum(row.spent for row in self._rows)
@@ -113,7 +113,7 @@ class _Rounds:
 
     def _beginning(self) -> Row:
         """Measure the first policy, which is trained before where the file says so."""
-        spent = self._jobs.spent
+        bought = self._jobs.bought
         lineage = parent = None
         policy = self._base
         if self._config.begin is not None:
@@ -122,11 +122,11 @@ class _Rounds:
             config = self._config.begin.model_copy(update=told)
             parent = policy
             policy, lineage = self._trained(config, parent)
-        return self._row(0, policy, spent, parent=parent, made=None, lineage=lineage)
+        return self._row(0, policy, bought, parent=parent, made=None, lineage=lineage)
 
     def _round(self, number: int) -> Row:
         """Draw from the last policy, train, and measure what came out."""
-        spent, drawer = self._jobs.spent, self._rows[-1].policy
+        bought, drawer = self._jobs.bought, self._rows[-1].policy
         made = asyncio.run(make(self._jobs, self._folder, number, drawer, self._scoring))
         before = [row.made for row in self._rows if row.made is not None]
         path = Path(made.path)
@@ -144,7 +144,7 @@ class _Rounds:
             }
         )
         policy, lineage = self._trained(config, parent)
-        return self._row(number, policy, spent, parent=parent, made=made, lineage=lineage)
+        return self._row(number, policy, bought, parent=parent, made=made, lineage=lineage)
 
     def _rates(self) -> dict[str, float]:
         return {"lr": STILL_RATE} if self._config.control == "still" else {}
@@ -169,7 +169,7 @@ class _Rounds:
         self,
         number: int,
         policy: Policy,
-        spent: float,
+        bought: tuple[float, int],
         *,
         parent: Policy | None,
         made: Made | None,
@@ -185,7 +185,8 @@ class _Rounds:
             made=made,
             data_digest=None if lineage is None else lineage.data_digest,
             figures=figures,
-            spent=self._jobs.spent - spent,
+            spent=self._jobs.spent - bought[0],
+            calls=self._jobs.calls - bought[1],
             notices=notices(self._rows[0].figures, figures) if self._rows else (),
         )
 

@@ -179,7 +179,7 @@ class Journal:
         }  # fmt: skip
         self._append(b"R", key, entry)
         if self._ledger is not None:
-            self._ledger.settle(job_id, key, cost)
+            self._ledger.settle(job_id, key, cost, answered=True)
         await self._durable()
 
     async def fault(
@@ -208,7 +208,7 @@ class Journal:
         entry = {"job_id": job_id, "attempt": attempt, "reason": reason, "billed": billed, "text": text}
         self._append(b"F", key, entry)
         if self._ledger is not None:
-            self._ledger.settle(job_id, key, billed)
+            self._ledger.settle(job_id, key, billed, answered=False)
         await self._durable()
 
     async def commit(self, records: Sequence[Fact], *, job_id: str) -> Position:
@@ -359,7 +359,9 @@ class Journal:
                 if kind == b"I":
                     ledger.intend(entry["job_id"], key, entry["reserved"])
                 else:
-                    ledger.settle(entry["job_id"], key, entry["cost" if kind == b"R" else "billed"])
+                    answered = kind == b"R"
+                    cost = entry["cost" if answered else "billed"]
+                    ledger.settle(entry["job_id"], key, cost, answered=answered)
         return ledger
 
     def _attach(self, segment: int) -> None:

@@ -1,4 +1,4 @@
-"""Sums of money over a journal's call entries.
+"""Sums of money and of replies over a journal's call entries.
 
 Owns the rule of what counts as settled and what as pending. Leaves prices to ``providers.prices`` and
 caps to ``providers.budget``.
@@ -6,6 +6,7 @@ caps to ``providers.budget``.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,12 +15,14 @@ _PICO: Final = 10**12  # money is summed in whole pico-dollars, so that sums are
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Money of one job, USD."""
+    """What one job took; money in USD."""
 
     settled: float
     """Cost of replies plus what failed attempts were billed."""
     pending: float
     """Worst case of intents with neither reply nor fault: cut off while in flight, perhaps billed."""
+    replies: int = 0
+    """Calls that were answered."""
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class Ledger:
     """Running sums over intents, replies and faults, fed in the order of the log."""
 
     _settled: dict[str, int] = field(default_factory=dict)
+    _replies: Counter[str] = field(default_factory=Counter)
     # What is reserved and unanswered, by job and key; a list because a cut-off attempt stays so.
     _open: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
@@ -34,8 +38,9 @@ class Ledger:
         """An attempt begins that costs at most ``reserved`` USD."""
         self._open.setdefault((job_id, key), []).append(round(reserved * _PICO))
 
-    def settle(self, job_id: str, key: str, cost: float) -> None:
+    def settle(self, job_id: str, key: str, cost: float, *, answered: bool) -> None:
         """The newest attempt of a call has ended and cost so many USD; attempts never overlap."""
+        self._replies[job_id] += answered
         waiting = self._open.get((job_id, key))
         if waiting:
             waiting.pop()
@@ -47,4 +52,4 @@ class Ledger:
         """Sums of one job so far."""
         held = list(self._open.items())  # a copy made in one step: readers may be on other threads
         pending = sum(sum(amounts) for (job, _), amounts in held if job == job_id)
-        return Spend(self._settled.get(job_id, 0) / _PICO, pending / _PICO)
+        return Spend(self._settled.get(job_id, 0) / _PICO, pending / _PICO, self._replies.get(job_id, 0))

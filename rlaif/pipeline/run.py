@@ -66,6 +66,8 @@ class Outcome:
     """Calls sent in this run."""
     cached: int = 0
     """Calls answered from the journal in this run."""
+    answered: int = 0
+    """Calls of the job that were answered over all its runs."""
     resume: str = ""
     """What to type to try failed tasks again."""
 
@@ -225,7 +227,8 @@ def _conclude(outcome: Outcome, state: Run) -> None:
     outcome.files["store"] = workspace.store.path
     outcome.resume = resume_command(workspace, state.job.id)
     outcome.sets = {one.name: one.counts for one in state.sets.values()}
-    outcome.spent = workspace.journal.spend(state.job.id).settled
+    spend = workspace.journal.spend(state.job.id)
+    outcome.spent, outcome.answered = spend.settled, spend.replies
     outcome.calls = sum(client.stats.sent for client in clients)
     outcome.cached = sum(client.stats.cached for client in clients)
 

@@ -132,7 +132,7 @@ async def test_a_reply_is_bought_journalled_priced_and_then_free(open_journal: C
     again = await made.call(ask("is it so?"))
     assert (again.reply, again.key, again.cached) == (answer.reply, answer.key, True)
     assert len(provider.sent) == 1
-    assert journal.spend("jb_1") == Spend(0.023, 0.0)
+    assert journal.spend("jb_1") == Spend(0.023, 0.0, 1)
     call = journal.call(answer.key)
     assert call is not None
     assert call.intent is not None
