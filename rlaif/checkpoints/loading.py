@@ -23,7 +23,7 @@ from rlaif.records import canonical
 from rlaif.settings import Settings
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """Numbers the weights are held in."""
@@ -31,6 +31,8 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CONTENT = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt")
 _DIGESTS = ".rlaif-digest.json"
+_BESIDE: Final = (_DIGESTS, "lineage.json")
+"""Files that say where a model comes from or what it is, and are not the model."""
 _LOADING: Final = threading.Lock()
 # Invariant: at most one thread is inside `from_pretrained`. It replaces methods of transformers' classes for
 # as long as it runs and puts back what it found; two at once leave the replacement for good.
@@ -111,16 +113,20 @@ def load(name: str, dtype: Dtype = "float32", *, home: Path | None = None) -> Ch
         InputError: as ``resolve``, or the folder is not a causal language model in safetensors.
     """
     _need("torch", "transformers", "safetensors")
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     folder = resolve(name, home)
     with _LOADING, _said(folder, "a causal language model"):
+        if _scores(AutoConfig.from_pretrained(folder, **_SAFE)):
+            raise InputError("this is a reward model, where a language model belongs", path=folder)
         tokenizer = _tokenizer(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, **_how(dtype))
     return _placed(Checkpoint(model, tokenizer, _identity(name, folder), folder))
 
 
-def load_scorer(name: str, dtype: Dtype = "float32", *, home: Path | None = None) -> Checkpoint:
+def load_scorer(
+    name: str, dtype: Dtype = "float32", *, home: Path | None = None, trained: bool = False
+) -> Checkpoint:
     """Load a reward model: the head it has, or a new one drawn from torch's generator.
 
     A head that is in the folder is never drawn again. A new one is normal with the standard deviation
@@ -130,10 +136,11 @@ def load_scorer(name: str, dtype: Dtype = "float32", *, home: Path | None = None
         name: as for ``resolve``; a causal language model gets a head of one output.
         dtype: what the weights are held in.
         home: folder of caches; the setting's when None.
+        trained: refuse a model without a head: it is to score, and a new head scores by chance.
 
     Raises:
         MissingExtraError: torch or transformers is not installed.
-        InputError: as ``resolve``, or the head that is there has more than one output.
+        InputError: as ``resolve``, the head that is there has more than one output, or one is missing.
     """
     _need("torch", "transformers", "safetensors")
     from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -141,11 +148,17 @@ def load_scorer(name: str, dtype: Dtype = "float32", *, home: Path | None = None
     folder = resolve(name, home)
     with _LOADING, _said(folder, "a language model that can be given a score"):
         config = AutoConfig.from_pretrained(folder, **_SAFE)
-        has_head = any(one.endswith("ForSequenceClassification") for one in config.architectures or ())
+        has_head = _scores(config)
         if has_head and config.num_labels != 1:
             raise InputError(
                 f"found num_labels {config.num_labels}; a reward model has 1: name a model with one output,"
                 " or the language model it was made from",
+                path=folder,
+            )
+        if trained and not has_head:
+            raise InputError(
+                "this is a language model without a head, where a reward model belongs: its scores would be"
+                " chance; name what a training of method reward left",
                 path=folder,
             )
         tokenizer = _tokenizer(folder)
@@ -237,7 +250,8 @@ def digest(folder: Path) -> str:
     first call reads the weights.
     """
     known = _remembered(folder)
-    files = sorted({path for pattern in _CONTENT for path in folder.glob(pattern)} - {folder / _DIGESTS})
+    found = {path for pattern in _CONTENT for path in folder.glob(pattern)}
+    files = sorted(found - {folder / one for one in _BESIDE})
     now: dict[str, list[int | str]] = {}
     for path in files:
         stat = path.stat()
@@ -249,6 +263,11 @@ def digest(folder: Path) -> str:
         with suppress(OSError):
             (folder / _DIGESTS).write_text(json.dumps(now))
     return hashlib.sha256(canonical({name: mark[2] for name, mark in now.items()})).hexdigest()
+
+
+def _scores(config: PretrainedConfig) -> bool:
+    """Whether a model has the head of a reward model."""
+    return any(one.endswith("ForSequenceClassification") for one in config.architectures or ())
 
 
 def _remembered(folder: Path) -> dict[str, list[int | str]]:

@@ -68,11 +68,21 @@ def expected(proxy: Scores, values: Sequence[float], n: int) -> float:
         InputError: a score is not finite, or n is above the number of scored responses.
     """
     known = _known(proxy)
-    scores = np.array([proxy[at] for at in known], dtype=np.float64)
-    _, level = np.unique(scores, return_inverse=True)
-    each = np.bincount(level, weights=weights(len(known), n)[np.argsort(np.argsort(scores, kind="stable"))])
-    shared = (each / np.bincount(level))[level]
-    return float(shared @ np.array([values[at] for at in known], dtype=np.float64))
+    chances = shared([_of(proxy, at) for at in known], n)
+    return float(chances @ np.array([values[at] for at in known], dtype=np.float64))
+
+
+def shared(scores: Sequence[float], n: int) -> Floats:
+    """Return how likely each response is the best of n, aligned with ``scores``; equal scores share theirs.
+
+    Raises:
+        InputError: n is below 1 or above the number of scores.
+    """
+    _, level = np.unique(np.array(scores, dtype=np.float64), return_inverse=True)
+    rank = np.argsort(np.argsort(level, kind="stable"))
+    each = np.bincount(level, weights=weights(len(scores), n)[rank])
+    found: Floats = (each / np.bincount(level))[level]
+    return found
 
 
 def best(scores: Scores, seed: str) -> int | None:

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -20,8 +21,11 @@ from rlaif.records import Record
 from rlaif.training import snapshots
 from rlaif.training.config import FREE, RunConfig
 from rlaif.training.reporting import METRICS
+from rlaif.wholefile import put
 
 CONFIG = "config.json"
+_NAMES: Final = frozenset({"output", "path", "model", "parent", "safety", "helpfulness"})
+"""Fields that say what a file or a model is called, wherever they stand."""
 
 
 class Origin(Record):
@@ -96,10 +100,44 @@ def lengthened(before: Path, config: RunConfig) -> None:
     found.replace(folder / found.name)  # last, so that a stop before it costs time and nothing else
 
 
-def _check(path: Path, told: Mapping[str, JsonValue]) -> None:
+def moved(config: RunConfig) -> None:
+    """Let a run go on whose files and models are called otherwise now, as from another working folder.
+
+    Names alone are taken over; digests of the data and of the first model are held against each other as
+    ever. Other models, such as a reward, are not: whoever calls this knows that they are the same ones.
+    Nothing is done where no run was begun.
+
+    Args:
+        config: what the run is told now.
+    """
+    path = Path(config.output) / CONFIG
+    before = _told(path) if path.is_file() else None
+    if before is not None:
+        now = {**config.model_dump(mode="json"), "parent": config.model}
+        put(path, json.dumps(_named(before, now), indent=1) + "\n")
+
+
+def _named(before: JsonValue, now: JsonValue) -> JsonValue:
+    """Take what files and models are called from ``now``, and everything else from ``before``."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return before
+    made = {key: _named(one, now.get(key)) for key, one in before.items()}
+    names = {key for key in _NAMES & made.keys() if isinstance(made[key], str)}
+    return made | {key: now[key] for key in names if isinstance(now.get(key), str)}
+
+
+def _told(path: Path) -> dict[str, JsonValue] | None:
+    """What the run was told; None where it was killed while it wrote that, its first file."""
     try:
-        before = json.loads(path.read_bytes())
-    except ValueError:  # a run killed while it wrote its first file has made no checkpoint either
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _check(path: Path, told: Mapping[str, JsonValue]) -> None:
+    before = _told(path)
+    if before is None:  # it has made no checkpoint either
         return
     keys = sorted((told.keys() | before.keys()) - FREE)
     changed = [

@@ -101,10 +101,10 @@ def rater(
     if score is not None:
         return Called(score)
     if isinstance(config, RewardModel):
-        return Modelled(load_scorer(config.model), tokenizer, part_tokens)
+        return Modelled(load_scorer(config.model, trained=True), tokenizer, part_tokens)
     assert config is not None
     models = [
-        Modelled(load_scorer(one), tokenizer, part_tokens, raw=True)
+        Modelled(load_scorer(one, trained=True), tokenizer, part_tokens, raw=True)
         for one in (config.safety, config.helpfulness)
     ]
     tagged = read_prompts(config.safety_prompts, tokenizer) if config.safety_prompts else None

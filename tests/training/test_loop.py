@@ -17,7 +17,7 @@ from rlaif.training.config import DataConfig, RunConfig
 from rlaif.training.loop import MOST_SKIPPED, Run, Share
 from rlaif.training.losses.likelihood import nll
 from rlaif.training.models import Policy
-from rlaif.training.origin import Origin
+from rlaif.training.origin import Origin, moved
 from rlaif.training.packing import Group, pack
 from tests import tiny
 from tests.training.made import groups, metrics
@@ -264,6 +264,26 @@ def test_a_changed_configuration_is_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         begin(tmp_path, {"policy": tiny.llama()}, 6, batch=7, save_every=2, seed=3, resume=True)
     assert "batch (6 before, 7 now), seed (0 before, 3 now)" in str(caught.value)
+
+
+def test_what_files_are_called_is_part_of_what_a_run_was_told(tmp_path: Path) -> None:
+    """Whoever goes on by hand may have meant another file; who knows that it is the same says so."""
+    Trial(tmp_path, model=ORIGIN.parent).go(3)
+    same = {"model": ORIGIN.parent, "batch": 6, "save_every": 2}
+    other = DataConfig(path="elsewhere.jsonl")
+    policy = {"policy": tiny.llama()}
+    with pytest.raises(InputError, match=r"data \(.* before, .* now\); put these back"):
+        begin(tmp_path, policy, 6, **same, data=other, resume=True)
+    moved(config(tmp_path, **same, data=other))
+    assert begin(tmp_path, policy, 6, **same, data=other, resume=True).step == 2
+    moved(config(tmp_path, **same, data=other, seed=3))  # that is no name
+    with pytest.raises(InputError, match=r"otherwise: seed \(0 before, 3 now\);"):
+        begin(tmp_path, policy, 6, **same, data=other, seed=3, resume=True)
+    path = tmp_path / "out/config.json"
+    path.write_text(path.read_text().replace('"data_digest": "d"', '"data_digest": "of other rows"'))
+    moved(config(tmp_path, **same, data=other))
+    with pytest.raises(InputError, match="otherwise: data_digest "):
+        begin(tmp_path, policy, 6, **same, data=other, resume=True)
 
 
 def test_a_run_may_go_on_with_smaller_passes(tmp_path: Path) -> None:
