@@ -128,8 +128,9 @@ def codes_of(names: Sequence[str]) -> Indices:
     return np.array([number[name] for name in names], dtype=np.intp)
 
 
-def wilson(successes: float, n: int) -> Interval | None:
-    """Wilson's score interval of a share (Wilson 1927); None without trials."""
+def wilson(successes: float, n: float) -> Interval | None:
+    """Wilson's score interval of a share (Wilson 1927), of ``n`` independent trials or what is worth as many;
+    None without trials."""
     if n == 0:
         return None
     share, square = successes / n, _Z * _Z

@@ -147,23 +147,22 @@ def compare(
 
 
 def _contest(table: Table) -> None:
-    """Print a table of methods; a star marks one that wins only before length is held equal."""
+    """Print a table of methods, and what to look at in it."""
     head = (
         "method", "gold", "wins", "equal length", "judge", "equal length", "KL k1", "k3", "tokens", "CPU s",
         "calls", "draws",
     )  # fmt: skip
     rows = [
         (
-            one.name + (" *" if one.only_longer else ""), _opinion(one.gold), *_wins(one.wins),
+            one.name, _opinion(one.gold), *_wins(one.wins),
             *_wins(one.judged), f"{one.kl:.3g}", "" if one.kl_k3 is None else f"{one.kl_k3:.3g}",
             f"{one.tokens:.1f}", f"{one.cost.seconds:.0f}", one.cost.calls, one.cost.draws,
         )
         for one in table.rows
     ]  # fmt: skip
     console.table(head, rows, whole=1)
-    for one in table.rows:
-        if one.only_longer:
-            console.say(f"* {one.name} wins only before length is held equal: it may have learned to be long")
+    for notice in table.notices:
+        console.say(notice)
     console.say(
         f"on {table.prompts} prompts; all but {table.start.name} have {table.common.seconds:.0f} CPU s and"
         f" {table.common.calls} calls in common"

@@ -12,6 +12,7 @@ import typer
 from rlaif.cli import console
 from rlaif.cli.make import Json, confirm, print_quote
 from rlaif.cli.progress import Bars
+from rlaif.errors import InputError
 
 if TYPE_CHECKING:
     from rlaif.recipes import Done, Loaded, Outcome
@@ -52,6 +53,7 @@ def carried_out(loaded: Loaded, asked: Asked, as_json: bool) -> Outcome | None:
         _quote(loaded, asked, as_json)
         if asked.dry_run:
             return None
+    _agree(loaded, asked)
     money = Money(asked.budget, agreed=asked.yes, allow_unpriced=asked.allow_unpriced)
     with Bars(quiet=as_json) as bars:
         return run_recipe(loaded, money=money, listener=bars, told=None if as_json else _told)
@@ -93,6 +95,19 @@ def _quote(loaded: Loaded, asked: Asked, as_json: bool) -> None:
     if quoted.unknown:
         console.say(
             f"not counted, for their prompts or rounds are still to come: {', '.join(quoted.unknown)}"
+        )
+
+
+def _agree(loaded: Loaded, asked: Asked) -> None:
+    """Refuse before any training what would end for want of a price or a budget after it."""
+    from rlaif.recipes import paid_later
+    from rlaif.settings import Settings
+
+    paid = paid_later(loaded, Settings.load(), allow_unpriced=asked.allow_unpriced)
+    if paid and asked.budget is None and not asked.yes:
+        raise InputError(
+            f"what {', '.join(paid)} will ask costs something, and how much depends on steps before; say what"
+            " all may cost with --budget USD, or agree with --yes"
         )
 
 

@@ -6,7 +6,7 @@ goes on with it. What the steps do is done by the packages below: ``pipeline``, 
 
 from rlaif.recipes.desk import Money
 from rlaif.recipes.folder import Done, Raised
-from rlaif.recipes.quoting import Quoted, quote_recipe
+from rlaif.recipes.quoting import Quoted, paid_later, quote_recipe
 from rlaif.recipes.reading import Loaded, is_recipe, load_recipe
 from rlaif.recipes.running import Outcome, run_recipe
 
@@ -19,6 +19,7 @@ __all__ = [
     "Raised",
     "is_recipe",
     "load_recipe",
+    "paid_later",
     "quote_recipe",
     "run_recipe",
 ]

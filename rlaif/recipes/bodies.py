@@ -19,10 +19,10 @@ from rlaif.complaints import Loc, dotted
 from rlaif.errors import InputError
 from rlaif.iterations import load_iteration
 from rlaif.pipeline import load_pipeline
-from rlaif.pipeline.config import Pipeline, PreferStage
+from rlaif.pipeline.config import ExportStage, Pipeline, PreferStage
 from rlaif.recipes.config import Body, Recipe, Step
 from rlaif.recipes.kinds import Kind
-from rlaif.recipes.leaving import Reference, Tables, references
+from rlaif.recipes.leaving import Reference, Tables
 from rlaif.training.methods import CONFIG, AnyConfig
 from rlaif.yamlfile import YamlFile, validate
 
@@ -34,6 +34,8 @@ _FILLED: Final[Mapping[str, tuple[str, ...]]] = {
 """Fields every step has its own of."""
 _FILES: Final = ("constitution", "scorecard", "weights", "against")
 """Fields of pipelines and iterations that name a file beside the one they are written in."""
+MODELS: Final = ("model", "safety", "helpfulness")
+"""Fields of scores that name a reward model."""
 
 
 def body_of(step: Step) -> Body:
@@ -54,8 +56,8 @@ def completed(body: Body, step: Step, recipe: Recipe, home: Path) -> Body:
     """
     whole: Body = {"seed": recipe.seed, **body}
     if step.train is not None:
-        return {"output": ".", **whole}
-    made = _absolute(whole, home)
+        return {"output": ".", **rewarded(whole, home)}
+    made = absolute(whole, home)
     assert isinstance(made, dict)
     whole = {"schema_version": 1, "name": step.name, **made}
     if step.iterate is not None and (recipe.control == "still" or (recipe.control and _judged(step))):
@@ -66,10 +68,28 @@ def completed(body: Body, step: Step, recipe: Recipe, home: Path) -> Body:
     return whole
 
 
+def rewarded(body: Body, home: Path) -> Body:
+    """Return the body of a train step with the paths of its reward made absolute; its others are not the
+    recipe's: they are relative to where the command runs, as in any training file."""
+    return {**body, "reward": absolute(body["reward"], home)} if "reward" in body else body
+
+
 def _judged(step: Step) -> bool:
     """Whether a judge or a model from elsewhere chooses in an iterate step: a control has to spoil that."""
-    own = any(one.loc[1:2] == ("reward",) for one in references(step))
-    return step.reward is None and not own
+    return step.reward is None and not own((step.iterate or {}).get("reward"))
+
+
+def own(score: JsonValue) -> bool:
+    """Whether all reward models of a score are this recipe's own: what those learned was spoiled already.
+
+    The tag of a gate says nothing of its models. A gate of one own and one from elsewhere is not own: the
+    part from elsewhere was not spoiled, so the whole is, and its own part then is a second time.
+
+    Args:
+        score: its fields as the recipe has them, references not resolved; a world's names no model.
+    """
+    named = [score[key] for key in MODELS if key in score] if isinstance(score, dict) else []
+    return bool(named) and all(Reference.read(one) for one in named)
 
 
 def axes(step: Step) -> tuple[str, ...]:
@@ -115,6 +135,13 @@ def checked(step: Step, at: int, recipe: Recipe, file: YamlFile) -> Tables | Non
                 load_iteration(path)
                 return None
             loaded = load_pipeline(path)
+    if not any(isinstance(stage, ExportStage) for stage in loaded.pipeline.stages):
+        loc = (*prefix, "stages")
+        raise InputError(
+            "found no stage of kind export, by which a pipeline leaves something to later steps; add one at"
+            " its end",
+            path=file.path, line=file.line(loc), field=dotted(loc),
+        )  # fmt: skip
     tables: dict[str, Kind] = {"prompts": "prompts"}
     for stage in loaded.pipeline.stages:
         if isinstance(stage, PreferStage):
@@ -139,17 +166,26 @@ def written(path: Path, body: Mapping[str, JsonValue]) -> Path:
     return path
 
 
-def _absolute(value: JsonValue, home: Path) -> JsonValue:
+def absolute(value: JsonValue, home: Path) -> JsonValue:
+    """Return part of a body with its paths made absolute: constitutions, what judges read, the tag of a gate.
+
+    Args:
+        value: a judge, a score, or any body of pipelines and iterations.
+        home: the recipe's folder.
+    """
     if isinstance(value, list):
-        return [_absolute(one, home) for one in value]
+        return [absolute(one, home) for one in value]
     if not isinstance(value, dict):
         return value
-    made = {key: _absolute(one, home) for key, one in value.items()}
+    made = {key: absolute(one, home) for key, one in value.items()}
     for key in _FILES:
         if _is_file(made.get(key)):
             made[key] = str((home / str(made[key])).resolve())
     if str(made.get("template", "")).endswith(".txt"):  # any other name is a shipped one
         made["template"] = str((home / str(made["template"])).resolve())
+    tagged = made.get("safety_prompts")
+    if isinstance(tagged, dict) and _is_file(tagged.get("path")):
+        made["safety_prompts"] = {**tagged, "path": str((home / str(tagged["path"])).resolve())}
     return made
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from rlaif.audits.bootstrap import wilson
 from rlaif.iterations.records import Opinion
-from rlaif.lab.preferring import Matched, Verdicts, preferred
+from rlaif.lab.preferring import Judged, Matched, Verdicts, preferred
+from rlaif.recipes.bodies import absolute
 from rlaif.recipes.config import Comparing
 from rlaif.recipes.desk import Desk
 from rlaif.recipes.entries import Entry, entered
@@ -44,7 +45,7 @@ def compared(comparing: Comparing, desk: Desk, folder: Path) -> tuple[Table, flo
     entries = entered(comparing, desk)
     start = entries[0]
     verdicts = _asked(comparing, desk, folder, entries)
-    common = frozenset.intersection(*(one.steps for one in entries[1:] or entries))
+    common = _common(entries)
     rows = [
         _method(one, start, _cost(desk.done, one.steps - common, one.n), verdicts.by_entry[at])
         for at, one in enumerate(entries)
@@ -60,6 +61,12 @@ def compared(comparing: Comparing, desk: Desk, folder: Path) -> tuple[Table, flo
     return table, verdicts.spent
 
 
+def _common(entries: Sequence[Entry]) -> frozenset[str]:
+    """Steps that every method but the start takes; of a single one, those that the start takes too."""
+    start, *others = (one.steps for one in entries)
+    return frozenset.intersection(*(others if len(others) > 1 else [start, *others]))
+
+
 def _method(entry: Entry, start: Entry, cost: Cost, p: Sequence[float | None] | None) -> Method:
     """Make a row; ``p`` is the judge's, of each response that counts."""
     gold, first = (one.mean("gold") for one in (entry, start))
@@ -71,6 +78,7 @@ def _method(entry: Entry, start: Entry, cost: Cost, p: Sequence[float | None] | 
         name=entry.name, policy=entry.measured.path, gold=Opinion.of(list(gold.values()), 0.0),
         wins=None if entry is start else won(gaps, longer),
         judged=None if p is None else won(_leanings(entry, p), longer),
+        unread=None if not p else sum(one is None for one in p) / len(p),
         kl=whole.kl + (divergence(entry.n) if entry.n > 1 else 0.0),
         kl_k3=whole.kl_k3 if entry.n == 1 else None, tokens=fmean(lengths.values()), cost=cost,
     )  # fmt: skip
@@ -103,7 +111,7 @@ def won(gaps: Mapping[str, float], longer: Mapping[str, float]) -> Wins | None:
     if between is None:
         return None
     raw = Rate(mean=fmean(one for one, _ in said), low=between[0], high=between[1])
-    return Wins(raw=raw, even=even([one for one, _ in said], [one for _, one in said]))
+    return Wins(prompts=len(said), raw=raw, even=even([one for one, _ in said], [one for _, one in said]))
 
 
 def _cost(done: Mapping[str, Done], names: Iterable[str], draws: int) -> Cost:
@@ -149,6 +157,10 @@ def _matches(entry: Entry, theirs: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 async def _verdicts(comparing: Comparing, desk: Desk, store: Path, matches: Sequence[Matched]) -> Verdicts:
     assert comparing.judge is not None
     caps = [one for one in (comparing.judge.budget, desk.money.left) if one is not None]
-    judged = comparing.judge.model_copy(update={"budget": min(caps, default=None)})
+    body = absolute(comparing.judge.model_dump(mode="json"), desk.home)
+    judged = Judged.model_validate(body).model_copy(update={"budget": min(caps, default=None)})
     async with beside(desk.recipe, desk.world) as settings:
-        return await preferred(judged, matches, store, settings, desk.home)
+        return await preferred(
+            judged, matches, store, settings, desk.home,
+            allow_unpriced=desk.money.allow_unpriced, knob="--budget USD", agreed=desk.money.agreed,
+        )  # fmt: skip

@@ -31,6 +31,11 @@ _FREE: Final = frozenset(
 _MODELS: Final = frozenset({"model", "models", "policies", "safety", "helpfulness"})
 _BARE: Final = frozenset({"train", "draw", "measure", "flag"})
 """Work in which models go without their provider."""
+_SCORED: Final = (["iterate", "model"], ["iterate", "reward"], ["rows", "by"])
+"""Where they do so in other work."""
+_PROMPTS: Final = (["pipeline", "prompts"], ["iterate", "prompts"])
+_TAG: Final = ["safety_prompts", "path"]
+"""Of a gate, wherever that stands."""
 _HOME: Final = frozenset({"constitution", "weights", "against", "scorecard"})
 
 
@@ -57,11 +62,11 @@ def _named(loc: tuple[str | int, ...], value: str, step: Step, desk: Desk) -> It
     elif (key in _HOME and step.work != "flag") or (key == "template" and value.endswith(".txt")):
         yield value, content(desk.home / value)
     elif key == "path":
-        beside = step.work == "rows" or keys[:2] in (["pipeline", "prompts"], ["iterate", "prompts"])
+        beside = step.work == "rows" or keys[:2] in _PROMPTS or keys[-2:] == _TAG
         yield value, content(desk.home / value if beside else Path(value))
     elif key in _MODELS and step.work in ("pipeline", "iterate", "compare") and value.startswith(LOCAL):
         yield value, identity(ModelSpec.parse(value).model)
-    elif key in _MODELS and (step.work in _BARE or keys[0] == "reward" or keys == ["iterate", "model"]):
+    elif key in _MODELS and (step.work in _BARE or keys[0] == "reward" or keys[:2] in _SCORED):
         yield value, identity(value)
 
 

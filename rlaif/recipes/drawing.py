@@ -21,6 +21,7 @@ from rlaif.recipes.scores import PART_TOKENS, TRUE, Source, of_rollouts, source,
 from rlaif.training.config import DataConfig
 from rlaif.training.data import Asked, read_prompts
 from rlaif.training.rollouts import Draw, Rollout, draw
+from rlaif.wholefile import put
 
 _AT_ONCE: Final = 8
 """Prompts drawn for before what was drawn is written."""
@@ -77,10 +78,10 @@ def _kept(
     path: Path, model: str, asked: Path, how: tuple[Draw, str, tuple[Source, Source | None]]
 ) -> Iterator[list[Row]]:
     """Yield each prompt's rows, those that are in the file already first; the others are drawn."""
-    known = _lines(path)
-    yield from known
     wanted, seed, by = how
     checkpoint, engine, places = opened(model, asked, wanted)
+    known = _lines(path, places, wanted.samples)
+    yield from known
     with path.open("a") as file:
         for first in range(len(known), len(places), _AT_ONCE):
             some = range(first, min(first + _AT_ONCE, len(places)))
@@ -106,13 +107,27 @@ def _scores(
     ]
 
 
-def _lines(path: Path) -> list[list[Row]]:
-    """Whole lines of a file that may be cut; what is cut is taken off it."""
+def _lines(path: Path, places: Sequence[Asked], samples: int) -> list[list[Row]]:
+    """What was drawn for the first prompts, in their order; what follows in the file is taken off it."""
     if not path.is_file():
         return []
-    whole = path.read_text().split("\n")[:-1]
-    path.write_text("".join(f"{line}\n" for line in whole))
-    return [json.loads(line) for line in whole]
+    known: list[list[Row]] = []
+    for line, one in zip(path.read_text().split("\n")[:-1], places, strict=False):
+        rows = _read(line)
+        if [row.get("prompt") for row in rows] != [column(one.text)] * samples:
+            break  # cut short, or another prompt's
+        known.append(rows)
+    put(path, "".join(f"{json.dumps(rows)}\n" for rows in known))
+    return known
+
+
+def _read(line: str) -> list[Row]:
+    """The rows of a line; none where it holds something else."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return []
+    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from rlaif.recipes.folder import Done
 from rlaif.recipes.leaving import Reference, leaves
 from rlaif.recipes.measuring import Measured
 from rlaif.recipes.rows import Row, by_prompt
-from rlaif.training.bestofn import weights
+from rlaif.training.bestofn import shared
 
 _FIGURES: TypeAdapter[list[Measured]] = TypeAdapter(list[Measured])
 
@@ -139,16 +139,15 @@ def shares(rows: Sequence[Mapping[str, Any]], n: int) -> dict[int, float]:
 
     Args:
         rows: ``prompt``, ``gold`` and ``proxy`` of each response.
-        n: 1 for all alike; above that, how likely each is the best of n by the proxy.
+        n: 1 for all alike; above that, how likely each is the best of n by the proxy, equal ones alike.
     """
     found: dict[int, float] = {}
     for some in by_prompt(_numbered(rows)).values():
         known = [row for row in some if row["gold"] is not None and (n == 1 or row["proxy"] is not None)]
         if len(known) < n or not known:
             continue
-        if n > 1:
-            known.sort(key=lambda row: row["proxy"])
-        chances = zip(known, weights(len(known), n), strict=True)
+        scores = [0.0 if n == 1 else row["proxy"] for row in known]
+        chances = zip(known, shared(scores, n), strict=True)
         found |= {row["place"]: float(share) for row, share in chances}
     return {place: share for place, share in found.items() if share > 0.0}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean, stdev, variance
 from typing import Any, Final
 
 from rlaif.audits.bootstrap import wilson
@@ -56,19 +56,25 @@ def blind_scores(rows: Sequence[Mapping[str, Any]], truth: Sequence[float | None
     return _said(f"scores of {title}", agreed, "orders two responses as the truth does")
 
 
-def blind_labels(better: Sequence[float | None], worse: Sequence[float | None]) -> Raised:
+def blind_labels(
+    rows: Sequence[Mapping[str, Any]], better: Sequence[float | None], worse: Sequence[float | None]
+) -> Raised:
     """Tell whether labels of pairs agree with the truth more than a coin would.
 
+    Pairs of one prompt share their responses and agree or err together, so prompts are what is counted.
+
     Args:
+        rows: the pairs.
         better: truth of the chosen responses.
         worse: truth of the rejected ones.
     """
-    agreed = [
-        float(one > other)
-        for one, other in zip(better, worse, strict=True)
+    told = [
+        {**row, "agreed": float(one > other)}
+        for row, one, other in zip(rows, better, worse, strict=True)
         if one is not None and other is not None and one != other
     ]
-    return _said("labels of pairs", agreed, "prefers what the truth prefers")
+    agreed = [fmean(row["agreed"] for row in some) for some in by_prompt(told).values()]
+    return _said("labels of pairs", agreed, "prefers what the truth prefers", of=len(told))
 
 
 def parted(first: Sequence[Mapping[str, Any]], last: Sequence[Mapping[str, Any]]) -> Raised:
@@ -139,17 +145,30 @@ def _agreements(rows: Sequence[Mapping[str, Any]]) -> list[float]:
     return found
 
 
-def _said(title: str, agreed: Sequence[float], what: str) -> Raised:
-    between = wilson(sum(agreed), len(agreed))
-    if between is None or len(agreed) < _FEWEST:
-        said = f"{len(agreed)} comparisons are too few to tell; take a larger size"
+def _said(title: str, agreed: Sequence[float], what: str, of: int | None = None) -> Raised:
+    """Judge a share of agreement, of independent shares that come from ``of`` comparisons in all."""
+    between = _interval(agreed, of or len(agreed))
+    if between is None:
+        said = f"{len(agreed)} prompts with comparisons are too few to tell; take a larger size"
         return Raised(title=title, said=said, raised=False)
     low, high = between
-    share = sum(agreed) / len(agreed)
-    said = f"it {what} in {share:.0%} of {len(agreed)} comparisons (95 %: {low:.0%} to {high:.0%})"
+    said = (
+        f"it {what} in {fmean(agreed):.0%} of {of or len(agreed)} comparisons (95 %: {low:.0%} to {high:.0%})"
+    )
     if high < 0.5:
         return Raised(title=title, said=f"{said}: it runs against the truth, and what is trained on it will"
                       " get worse", raised=True)  # fmt: skip
     if low <= 0.5:
         return Raised(title=title, said=f"{said}: no better than a coin", raised=True)
     return Raised(title=title, said=said, raised=False)
+
+
+def _interval(agreed: Sequence[float], comparisons: int) -> tuple[float, float] | None:
+    """Wilson's interval of a mean of shares, by as many comparisons as their spread says they are worth, one
+    a prompt at least and all at most; None of too few prompts."""
+    if len(agreed) < _FEWEST:
+        return None
+    share, spread = fmean(agreed), variance(agreed) / len(agreed)
+    worth = share * (1.0 - share) / spread if spread > 0.0 else float(len(agreed))
+    worth = min(max(worth, len(agreed)), comparisons)
+    return wilson(share * worth, worth)

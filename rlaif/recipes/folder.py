@@ -3,6 +3,7 @@
 Owns the layout, and what is written of a finished step. Leaves what is in a step's folder to who works there.
 
     recipe.json              what was asked last
+    lock                     held by the process that works here
     NN-NAME-DIGEST/          a step: its digest is of its body, its seed and all that it was made from
     NN-NAME-DIGEST/step.json what it left, written last: a folder without it is gone on with
     lineage.json             every checkpoint, and what made it
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +26,13 @@ from pydantic import Field, JsonValue, ValidationError
 
 from rlaif.errors import InputError
 from rlaif.records import Record
+from rlaif.store.workspace import Lock, usable
 from rlaif.wholefile import put
 
 STEP: Final = "step.json"
 REPORT: Final = "report.html"
 LINEAGE: Final = "lineage.json"
+LOCK: Final = "lock"
 _SHOWN: Final = 10
 """Digits of a digest in a folder's name."""
 
@@ -98,13 +102,40 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if root.is_dir() and any(root.iterdir()) and not (root / "recipe.json").is_file():
+        found = {one.name for one in root.iterdir()} if root.is_dir() else set()
+        if found - {LOCK} and "recipe.json" not in found:  # a lock alone: whoever took it has yet to begin
             raise InputError(
                 "this folder holds something no recipe wrote; name another with output=FOLDER", path=root
             )
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other run out of the folder for the block; a process that is killed gives it back too.
+
+        Raises:
+            StoreError: another process uses the folder, or it cannot be written to.
+        """
+        with usable(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = Lock(self.root)
+        try:
+            yield
+        finally:
+            lock.release()
+
     def claim(self, told: Mapping[str, JsonValue]) -> None:
-        """Write what is asked now."""
+        """Write what is asked now.
+
+        Raises:
+            InputError: another recipe wrote into the folder, or another control of this one.
+        """
+        path = self.root / "recipe.json"
+        before = json.loads(path.read_bytes()) if path.is_file() else told
+        if any(before.get(key) != told.get(key) for key in ("name", "control")):
+            was = " under control ".join(str(before[key]) for key in ("name", "control") if before.get(key))
+            raise InputError(
+                f"this folder holds what came of {was!r}; name another with output=FOLDER", path=self.root
+            )
         put(self.root / "recipe.json", json.dumps(told, indent=1) + "\n")
 
     def step(self, at: int, name: str, digest: str) -> Path:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rlaif.checkpoints import Lineage, read_lineage
+from rlaif.checkpoints import Lineage, identity, read_lineage
 from rlaif.errors import InputError
-from rlaif.iterations import iterate, load_iteration
+from rlaif.iterations import Money, iterate, load_iteration
 from rlaif.lab.scoring import ByText
 from rlaif.pipeline import Loaded, Options, Outcome, load_pipeline, quote
 from rlaif.pipeline import run as run_pipeline
 from rlaif.recipes import contest
-from rlaif.recipes.bodies import body_of, completed, training, written
+from rlaif.recipes.bodies import MODELS, body_of, completed, rewarded, training, written
 from rlaif.recipes.comparing import compared
 from rlaif.recipes.config import BlindLabels, BlindScore, Body, Condition, Parted, SameRevisions, Step
 from rlaif.recipes.controls import controlled
@@ -35,6 +35,7 @@ from rlaif.recipes.transforming import threshold, transformed
 from rlaif.recipes.transforms import Select
 from rlaif.settings import Settings
 from rlaif.training import methods, ppo
+from rlaif.training.origin import moved
 from rlaif.training.ppo import PpoConfig
 from rlaif.wholefile import put
 
@@ -102,12 +103,11 @@ def _compare(step: Step, desk: Desk, folder: Path) -> Left:
     table, spent = compared(step.compare, desk, folder)
     put(folder / "compare.html", contest.render(table))
     desk.money.spent += spent
-    marked = (f"{one.name} wins only before length is held equal" for one in table.rows if one.only_longer)
     models = {} if table.judge is None else {"held-out judge": table.judge}
     return Left(
         {"": (folder / "table.json", None)},
         {"methods": float(len(table.rows)), "calls": float(table.judge_calls)},
-        tuple(marked), models=models, spent=spent,
+        table.notices, models=models, spent=spent,
     )  # fmt: skip
 
 
@@ -132,12 +132,12 @@ def _condition(condition: Condition, desk: Desk) -> Raised:
         case BlindLabels():
             truth = source(condition.against, desk)
             better, worse = (of_rows(truth, rows, column) for column in ("chosen", "rejected"))
-            found = blind_labels(better, worse)
+            found = blind_labels(rows, better, worse)
             return found.model_copy(update={"title": f"labels of {condition.of}"})
 
 
 def _train(step: Step, desk: Desk, folder: Path) -> Left:
-    body = desk.resolved(body_of(step))
+    body = desk.resolved(rewarded(body_of(step), desk.home))
     assert isinstance(body, dict)
     body = controlled(body, desk.recipe.control)
     config = training(body, step, desk.recipe, folder / "run")
@@ -151,16 +151,26 @@ def _train(step: Step, desk: Desk, folder: Path) -> Left:
         config = config.model_copy(update={"data": data})
         score = reward(step, config, desk)
         if isinstance(config, PpoConfig) and score is not None:
-            if isinstance(score, ByText):
-                config = config.model_copy(update={"reward": None})
-                ppo.train(config, score=score, resume=True, watch=desk.watch)
-            else:
-                methods.train(config.model_copy(update={"reward": score}), resume=True, watch=desk.watch)
+            config = config.model_copy(update={"reward": None if isinstance(score, ByText) else score})
+        moved(config)  # a step's folder is named by the content of all that it is made from
+        if isinstance(config, PpoConfig) and isinstance(score, ByText):
+            ppo.train(config, score=score, resume=True, watch=desk.watch)
         else:
             methods.train(config, resume=True, watch=desk.watch)
         lineage = read_lineage(final)
-    models = {"reward": titled(step.reward)} if step.reward is not None else {}
-    return Left({"": (final, None)}, _numbers(lineage), models=models)
+    return Left({"": (final, None)}, _numbers(lineage), models=_rewards(step, desk))
+
+
+def _rewards(step: Step, desk: Desk) -> dict[str, str]:
+    """What paid for a policy: a world, or reward models by name and content."""
+    told = body_of(step).get("reward") if step.reward is None else step.reward.model_dump(mode="json")
+    named = {key: str(told[key]) for key in MODELS if told.get(key)} if isinstance(told, dict) else {}
+    if step.reward is not None and not named:
+        return {"reward": titled(step.reward)}
+    return {
+        "reward" if key == "model" else f"reward, {key}": f"{one}, {identity(desk.model(one))[:12]}"
+        for key, one in named.items()
+    }
 
 
 def _numbers(lineage: Lineage | None) -> dict[str, float]:
@@ -186,7 +196,7 @@ def _pipeline(step: Step, desk: Desk, folder: Path) -> Left:
         for fate, count in some.items()
         if count
     }
-    counts |= {"calls": float(outcome.calls + outcome.cached), "failed": float(outcome.failed)}
+    counts |= {"calls": float(outcome.answered), "failed": float(outcome.failed)}
     left.counts, left.models, left.spent = counts, judges, outcome.spent
     return left
 
@@ -230,14 +240,16 @@ def _iterate(step: Step, desk: Desk, folder: Path) -> Left:
     if chosen is not None and not isinstance(chosen, ByText):
         loaded = replace(loaded, config=loaded.config.model_copy(update={"reward": chosen}))
     gold = None if desk.world is None else ByText(f"gold {desk.world.name}", desk.world.gold)
+    money = Money(desk.money.left, desk.money.agreed, desk.money.allow_unpriced)
     outcome = iterate(
-        loaded, resume=True, budget=desk.money.left, listener=desk.listener, watch=desk.watch, gold=gold,
+        loaded, resume=True, money=money, listener=desk.listener, watch=desk.watch, gold=gold,
         score=chosen if isinstance(chosen, ByText) else None,
     )  # fmt: skip
     spent = sum(row.spent for row in outcome.rows)
     desk.money.spent += spent
+    calls = {"calls": float(sum(row.calls for row in outcome.rows))}
     counts = {f"round {row.round} {name}": value for row in outcome.rows for name, value in row.numbers()
               if name in ("proxy", "gold", "kl", "tokens", "data/pairs")}  # fmt: skip
     told = tuple(f"round {row.round}: {said}" for row in outcome.rows for said in row.notices)
     models = {} if step.reward is None else {"chosen by": titled(step.reward)}
-    return Left({"": (Path(outcome.policy), None)}, counts, told, models=models, spent=spent)
+    return Left({"": (Path(outcome.policy), None)}, calls | counts, told, models=models, spent=spent)

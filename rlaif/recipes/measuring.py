@@ -123,10 +123,12 @@ def _drawn(measuring: Measuring, at: int, desk: Desk, prompts: Path) -> Drawn:
     """Draw from a policy and weigh what it drew, once in a process however many steps measure it."""
     how = Draw(samples=measuring.k, max_tokens=measuring.max_tokens)
     model, first = (desk.model(measuring.policies[one]) for one in (at, 0))
-    key = (identity(model), identity(first), content(prompts), how)
+    # Best of n is compared with what the first policy says by itself, which must not be one of the n.
+    seed = f"{desk.recipe.seed}:{'best of' if measuring.best_of else 'held out'}"
+    key = (identity(model), identity(first), content(prompts), how, seed)
     if key not in desk.drawn:
         checkpoint, engine, wanted = opened(model, prompts, how)
-        drawn = draw(engine, wanted, how, f"{desk.recipe.seed}:held out")
+        drawn = draw(engine, wanted, how, seed)
         kl = (0.0, 0.0) if model == first else moved(checkpoint, load(first), drawn)
         desk.drawn[key] = (checkpoint.tokenizer, drawn, kl)
     return desk.drawn[key]

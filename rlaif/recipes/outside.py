@@ -34,10 +34,14 @@ def wrong(step: Step) -> str | None:
     """
     data = None if step.train is None else step.train.get("data")
     path = data.get("path") if isinstance(data, dict) else None
-    if step.train is None or not isinstance(path, str) or Reference.read(path) or not Path(path).exists():
+    if step.train is None or not isinstance(path, str) or Reference.read(path):
         return None
+    if not Path(path).exists():
+        return f"there is no {path!r}; check the name, which is relative to where the command runs"
     wanted = LEARNT[str(step.train["method"])]
     columns = _columns(DataConfig.model_validate(data))
+    if columns == frozenset():
+        return f"there is no row in {path!r}; name a file with rows"
     if columns is None or any(_has(columns, kind) for kind in wanted):
         return None
     found = next(
@@ -57,6 +61,8 @@ def _has(columns: Collection[str], kind: Kind) -> bool:
 
 def _columns(config: DataConfig) -> frozenset[str] | None:
     first = next(iter(read_split_rows(config.model_copy(update={"limit": 1}))), None)
-    if first is None or not isinstance(first[0].value, dict):
+    if first is None:
+        return frozenset()
+    if not isinstance(first[0].value, dict):
         return None
     return frozenset(name for name, value in first[0].value.items() if value is not None)

@@ -15,14 +15,17 @@ from typing import Final
 from pydantic import JsonValue
 
 from rlaif.checkpoints import BUNDLED
+from rlaif.iterations import load_iteration
 from rlaif.pipeline import Line, load_pipeline, quote
-from rlaif.recipes.bodies import body_of, written
+from rlaif.pipeline.models import prices
+from rlaif.pipeline.stages import model_specs
+from rlaif.recipes.bodies import body_of, completed, written
 from rlaif.recipes.config import Step
 from rlaif.recipes.desk import Desk, Money
 from rlaif.recipes.folder import Done, Folder, Place, put_rows
 from rlaif.recipes.leaving import LOCAL, Reference, references
 from rlaif.recipes.making import ready
-from rlaif.recipes.reading import Loaded
+from rlaif.recipes.reading import Loaded, asked_by
 from rlaif.recipes.serving import with_world
 from rlaif.recipes.transforming import transformed
 from rlaif.recipes.transforms import Instruct, Prompts, Split
@@ -57,7 +60,7 @@ def quote_recipe(loaded: Loaded, settings: Settings, *, allow_unpriced: bool) ->
         for step in loaded.recipe.steps:
             if isinstance(step.rows, Prompts | Instruct | Split) and _known(step, desk):
                 _make(step, desk)
-            elif step.iterate is not None or (step.pipeline is not None and not _asks(step, desk)):
+            elif _later(step, desk):
                 unknown.append(step.name)
             elif step.pipeline is not None:
                 path = written(Path(name) / f"{step.name}.yaml", _quotable(step, desk))
@@ -66,13 +69,48 @@ def quote_recipe(loaded: Loaded, settings: Settings, *, allow_unpriced: bool) ->
     return Quoted(lines, tuple(unknown))
 
 
+def paid_later(loaded: Loaded, settings: Settings, *, allow_unpriced: bool) -> tuple[str, ...]:
+    """Return the steps that ask models which cost something, of those whose calls cannot be counted yet.
+
+    Raises:
+        UnpricedError: a model has no known price and ``allow_unpriced`` is off; any step's, as nobody wants
+            to hear of it after hours of training.
+    """
+    beside = with_world(with_world(settings, _NOWHERE), _NOWHERE, "world_second")
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        for step in loaded.recipe.steps:
+            rates = prices(_models(step, loaded, Path(name)), beside, allow_unpriced=allow_unpriced)
+            counted = step.pipeline is not None and all(one.loc[-1] != "path" for one in references(step))
+            if not counted and any(one and (one.input or one.output) for one in rates.values()):
+                found.append(step.name)
+    return tuple(found)
+
+
+def _models(step: Step, loaded: Loaded, folder: Path) -> set[str]:
+    """Every model a step's calls go to."""
+    home = loaded.path.parent
+    if step.compare is not None and step.compare.judge is not None:
+        return set(asked_by(step.compare.judge, home).models)
+    if step.pipeline is None and step.iterate is None:
+        return set()
+    path = written(folder / f"{step.name}.yaml", completed(body_of(step), step, loaded.recipe, home))
+    if step.pipeline is not None:
+        return model_specs(load_pipeline(path))
+    return load_iteration(path).models
+
+
 def _known(step: Step, desk: Desk) -> bool:
     return all(one.step in desk.done for one in references(step))
 
 
-def _asks(step: Step, desk: Desk) -> bool:
-    """Whether the prompts of a pipeline are there; checkpoints cost nothing to call."""
-    return all(one.step in desk.done for one in references(step) if one.loc[-1] == "path")
+def _later(step: Step, desk: Desk) -> bool:
+    """Whether a step asks models about what is still to be made; checkpoints cost nothing to call."""
+    if step.compare is not None:
+        return step.compare.judge is not None
+    if step.pipeline is not None:
+        return not all(one.step in desk.done for one in references(step) if one.loc[-1] == "path")
+    return step.iterate is not None
 
 
 def _make(step: Step, desk: Desk) -> None:

@@ -6,17 +6,22 @@ bodies of steps to ``bodies``.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 from rlaif.complaints import Loc, dotted
 from rlaif.constitution import load_constitution
 from rlaif.errors import InputError
-from rlaif.recipes.bodies import checked
+from rlaif.judging import AnyJudge, Mode, build
+from rlaif.lab.preferring import Judged
+from rlaif.providers.base import ModelSpec
+from rlaif.recipes.bodies import absolute, checked
 from rlaif.recipes.config import Recipe, Step
 from rlaif.recipes.leaving import Known, left_by, references, wanted
 from rlaif.recipes.outside import wrong
@@ -27,6 +32,8 @@ from rlaif.yamlfile import YamlFile, apply_overrides, read_yaml, validate
 
 WORLDS: Final = ("compatible:world/", "compatible:world_second/")
 """How models of the recipe's world are called; each has one, ``gold``."""
+
+_JUDGE: Final[TypeAdapter[AnyJudge]] = TypeAdapter(AnyJudge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Loaded:
     @property
     def again(self) -> str:
         """The command that goes on with it."""
-        return " ".join(("rlaif run", str(self.path), *self.overrides))
+        return shlex.join(("rlaif", "run", str(self.path), *self.overrides))
 
 
 def is_recipe(path: Path) -> bool:
@@ -103,6 +110,8 @@ def _check(step: Step, at: int, recipe: Recipe, file: YamlFile, known: Known) ->
             raise _refused(file, (*place, *one.loc), str(error)) from None
     for loc, complaint in _worldly(step, recipe, file):
         raise _refused(file, (*place, *loc), complaint)
+    if step.compare is not None and step.compare.judge is not None:
+        _judged(step.compare.judge, (*place, "compare", "judge"), file)
     tables = checked(step, at, recipe, file) if step.work in ("pipeline", "train", "iterate") else None
     if (other := wrong(step)) is not None:
         raise _refused(file, (*place, "train", "data", "path"), other)
@@ -110,6 +119,30 @@ def _check(step: Step, at: int, recipe: Recipe, file: YamlFile, known: Known) ->
         known.steps[step.name] = left_by(step, known) if tables is None else tables
     except ValueError as error:
         raise _refused(file, (*place, step.work), str(error)) from None
+
+
+def asked_by(judge: Judged, home: Path) -> Mode:
+    """Return the judge of a compare step, ready to ask.
+
+    Args:
+        judge: as the step has it.
+        home: the recipe's folder, which its files are relative to.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    body = absolute(judge.judge.model_dump(mode="json"), home)
+    return build(_JUDGE.validate_json(json.dumps(body)))
+
+
+def _judged(judge: Judged, loc: Loc, file: YamlFile) -> None:
+    """See that a compare step's judge could be asked: who finds out afterwards has trained for hours."""
+    load_constitution(file.path.parent / judge.constitution)
+    try:
+        for spec in asked_by(judge, file.path.parent).models:
+            ModelSpec.parse(spec)
+    except InputError as error:
+        raise _refused(file, (*loc, "judge"), error.message) from None
 
 
 def _worldly(step: Step, recipe: Recipe, file: YamlFile) -> list[tuple[Loc, str]]:

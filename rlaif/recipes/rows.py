@@ -224,11 +224,11 @@ def bare(prompt: Column, instructions: Sequence[str]) -> Column:
     return prompt
 
 
-def halves(rows: Rows) -> tuple[list[Row], list[Row]]:
-    """Cut rows in two by prompt: which half is a function of the prompt alone."""
+def halves(rows: Rows, salt: str = "") -> tuple[list[Row], list[Row]]:
+    """Cut rows in two by prompt: which half is a function of the prompt and the salt alone."""
     sides: tuple[list[Row], list[Row]] = ([], [])
     for row in rows:
-        sides[hashlib.sha256(_key(row).encode()).digest()[0] % 2].append(dict(row))
+        sides[hashlib.sha256(f"{salt}{_key(row)}".encode()).digest()[0] % 2].append(dict(row))
     return sides
 
 

@@ -77,9 +77,19 @@ def run_recipe(
     money = money or Money()
     Budget(money.budget)
     folder = Folder(loaded.output)
-    folder.claim(loaded.recipe.model_dump(mode="json", exclude_none=True))
-    desk = Desk(loaded.recipe, loaded.path.parent, folder, money, listener or _Quiet(), watch)
-    told = told or (lambda name, done: None)
+    with folder.held():
+        folder.claim(loaded.recipe.model_dump(mode="json", exclude_none=True))
+        desk = Desk(loaded.recipe, loaded.path.parent, folder, money, listener or _Quiet(), watch)
+        _steps(loaded, desk, told or (lambda name, done: None))
+    steps = tuple(desk.done.values())
+    return Outcome(
+        folder=str(folder.root), report=str(folder.root / REPORT), steps=steps,
+        spent=sum(one.spent for one in steps),
+    )  # fmt: skip
+
+
+def _steps(loaded: Loaded, desk: Desk, told: Told) -> None:
+    """Do every step that is not done, in order; an error names the step and how to go on."""
     for at, step in enumerate(loaded.recipe.steps):
         told(step.name, None)
         try:
@@ -93,11 +103,6 @@ def run_recipe(
         desk.done[step.name] = done
         told(step.name, done)
         _report(loaded, desk)
-    steps = tuple(desk.done.values())
-    return Outcome(
-        folder=str(folder.root), report=str(folder.root / REPORT), steps=steps,
-        spent=sum(one.spent for one in steps),
-    )  # fmt: skip
 
 
 def _step(at: int, step: Step, desk: Desk) -> Done:

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 
 from rlaif.checkpoints import load_scorer
 from rlaif.lab.scoring import ByText
 from rlaif.lab.worlds import World
+from rlaif.recipes.bodies import absolute, own
 from rlaif.recipes.desk import Desk
-from rlaif.recipes.leaving import Reference, leaves
 from rlaif.recipes.rows import Column, by_prompt, column, said, text
 from rlaif.recipes.worth import AnyScore, AtRandom, OfWorld
 from rlaif.training.controls import lot
@@ -43,7 +43,7 @@ def source(score: AnyScore, desk: Desk) -> Source:
     if isinstance(score, OfWorld):
         assert desk.world is not None  # checked when the recipe was read
         return _of_world(score, desk.world, desk.recipe.seed)
-    resolved: JsonValue = desk.resolved(score.model_dump(mode="json"))
+    resolved = desk.resolved(absolute(score.model_dump(mode="json"), desk.home))
     found = _SCORE.validate_python(resolved)
     assert isinstance(found, RewardModel | Gate)
     return found
@@ -57,11 +57,11 @@ def learned(score: AnyScore, desk: Desk) -> Source:
 def spoiling(score: AnyScore, desk: Desk) -> Source | None:
     """Return what a control puts in a score's place; None where it leaves it as it is.
 
-    Scores of this recipe's own reward models are left: what those learned was spoiled.
+    Scores of this recipe's own reward models are left: what those learned was spoiled. A gate with one from
+    elsewhere is spoiled, its own part with it.
     """
     control, seed = desk.recipe.control, desk.recipe.seed
-    own = any(Reference.read(value) for _, value in leaves(score.model_dump(mode="json")))
-    if own or isinstance(score, AtRandom):
+    if own(score.model_dump(mode="json")) or isinstance(score, AtRandom):
         return None
     match control:
         case "flipped":
@@ -140,7 +140,7 @@ def of_rows(by: Source, rows: Sequence[Mapping[str, Any]], column: str = "comple
     """
     if isinstance(by, ByText):
         return by([text(row["prompt"]) for row in rows], [said(row[column]) for row in rows])
-    tokenizer = load_scorer(by.model if isinstance(by, RewardModel) else by.safety).tokenizer
+    tokenizer = load_scorer(by.model if isinstance(by, RewardModel) else by.safety, trained=True).tokenizer
     encoder, rate = Encoder(tokenizer), rater(by, None, tokenizer, PART_TOKENS)
     numbered = [{**row, "place": at} for at, row in enumerate(rows)]
     found: dict[int, float | None] = {}

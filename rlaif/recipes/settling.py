@@ -32,7 +32,8 @@ def settle(file: YamlFile, data: Mapping[str, JsonValue]) -> YamlFile:
         data: its data, overrides applied.
 
     Raises:
-        InputError: an unknown size, or a value that is not there.
+        InputError: an unknown size, or a value that is not there; also one that only an override has, which
+            nothing would read.
     """
     size = data.get("size", "toy")
     if size not in SIZES:
@@ -43,10 +44,24 @@ def settle(file: YamlFile, data: Mapping[str, JsonValue]) -> YamlFile:
     settling = _Settling(file, str(size))
     values = data.get("values", {})
     if isinstance(values, dict):
+        _expected(file, values)
         for name, one in values.items():  # in order: a value may refer to those above it
             settling.values[name] = settling.walk(one, ("values", name), None)
     whole = {key: settling.walk(one, (key,), (key,)) for key, one in data.items()}
     return YamlFile(file.path, whole, {(): 1, **settling.lines}, {})
+
+
+def _expected(file: YamlFile, values: Mapping[str, JsonValue]) -> None:
+    """Refuse values that the file does not have: an override that is misspelt would change nothing."""
+    written = file.data.get("values")
+    known = list(written) if isinstance(written, dict) else []
+    for name in values:
+        if name not in known:
+            near = closest(name, known) or f"; values: {', '.join(known) or 'none'}"
+            raise InputError(
+                f"found {name!r}, set by an override, which is none of the file's values{near}",
+                path=file.path, field=f"values.{name}",
+            )  # fmt: skip
 
 
 @dataclass(slots=True)

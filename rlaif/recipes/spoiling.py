@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rlaif.recipes.bodies import axes
+from rlaif.recipes.bodies import axes, own
 from rlaif.recipes.config import Step
 from rlaif.recipes.controls import spoiled, tables
 from rlaif.recipes.desk import Desk
@@ -30,16 +30,15 @@ def reward(step: Step, config: AnyConfig, desk: Desk) -> Source | None:
         return learned(step.reward, desk)
     if desk.recipe.control in (None, "still") or not isinstance(config, PpoConfig) or config.reward is None:
         return None
-    own = any(one.loc[1:2] == ("reward",) for one in references(step))  # it learned what was spoiled already
-    return None if own else learned(config.reward, desk)
+    return None if own((step.train or {}).get("reward")) else learned(config.reward, desk)
 
 
 def taught(step: Step, data: DataConfig, desk: Desk, folder: Path) -> DataConfig:
     """Return the data of a train step; files from elsewhere are spoiled here, under a control."""
     assert step.train is not None
     control, kind = desk.recipe.control, LEARNT[str(step.train["method"])][0]
-    own = any(one.loc[1:] == ("data", "path") for one in references(step))
-    if control in (None, "still") or own or kind not in ("pairs", "unpaired", "demonstrations"):
+    ours = any(one.loc[1:] == ("data", "path") for one in references(step))
+    if control in (None, "still") or ours or kind not in ("pairs", "unpaired", "demonstrations"):
         return data
     sides: dict[str, list[Row]] = {}
     for row, side in read_split_rows(data):

@@ -5,14 +5,21 @@ Owns the records of a comparison. Leaves how they come about to ``comparing`` an
 
 from __future__ import annotations
 
+from typing import Final
+
 from rlaif.iterations.records import Opinion
 from rlaif.recipes.measuring import Rate
 from rlaif.records import Record
+
+UNREAD: Final = 0.05
+"""Share of a judge's verdicts without a reading that is worth a sentence."""
 
 
 class Wins(Record):
     """How often a method is better than the start, prompt by prompt, ties half."""
 
+    prompts: int
+    """Prompts that could be compared."""
     raw: Rate
     """With Wilson's interval."""
     even: Rate | None
@@ -47,7 +54,10 @@ class Method(Record):
     wins: Wins | None
     """By gold; None of the start."""
     judged: Wins | None
-    """By the held-out judge; None of the start, and where nobody was asked."""
+    """By the held-out judge; None of the start, where nobody was asked, and where nothing it said could be
+    read."""
+    unread: float | None
+    """Share of the judge's verdicts on it that could not be read; None where nobody was asked."""
     kl: float
     """Nats a response from the start, mean of log pi - log pi_start; best of n adds its bound,
     ln n - (n - 1) / n."""
@@ -70,8 +80,9 @@ class Method(Record):
             for how, rate in (("", wins and wins.raw), ("_even", wins and wins.even)):
                 for part in ("mean", "low", "high"):
                     told[f"{by}{how}_{part}"] = getattr(rate, part) if rate else None
+            told[f"{by}_prompts"] = None if wins is None else wins.prompts
             told[f"{by}_only_longer"] = None if wins is None else float(wins.only_longer)
-        told |= {"kl": self.kl, "kl_k3": self.kl_k3, "tokens": self.tokens}
+        told |= {"unread": self.unread, "kl": self.kl, "kl_k3": self.kl_k3, "tokens": self.tokens}
         return told | {f"cost_{name}": value for name, value in self.cost.model_dump().items()}
 
 
@@ -97,3 +108,18 @@ class Table(Record):
     def start(self) -> Method:
         """What the others began as and are held against."""
         return self.rows[0]
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What to look at, a sentence each."""
+        longer = [
+            f"{one.name} wins only before length is held equal: it may have learned to be long"
+            for one in self.rows
+            if one.only_longer
+        ]
+        lost = [
+            f"{one.unread:.0%} of the judge's verdicts on {one.name} could not be read and count nothing"
+            for one in self.rows
+            if (one.unread or 0.0) > UNREAD
+        ]
+        return (*longer, *lost)

@@ -57,7 +57,7 @@ def transformed(how: AnyRows, desk: Desk) -> dict[str, list[Row]]:
     if isinstance(how, Prompts):
         return _prompts(how, desk)
     if isinstance(how, Split):
-        first, second = rules.halves(desk.rows(how.of))
+        first, second = rules.halves(desk.rows(how.of), how.salt)
         return {"first": first, "second": second}
     if isinstance(how, Ranked):
         made = [pair for row in _read(desk.home / how.path) for pair in rules.ranked(row)]

@@ -215,6 +215,8 @@ class Split(Record):
     """Names the transform."""
     of: str
     """Rows."""
+    salt: str = ""
+    """Any text; another one gives other halves, as cutting a half again needs."""
 
 
 AnyRows = Annotated[

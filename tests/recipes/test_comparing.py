@@ -50,6 +50,12 @@ def test_what_has_no_score_counts_nothing() -> None:
     assert shares(rows, 3) == {}
 
 
+def test_equal_scores_share_what_is_theirs() -> None:
+    rows = [row("x", 1.0, 0.5), row("x", 2.0, 0.5), row("x", 3.0, 0.1)]
+    assert shares(rows, 2) == pytest.approx({0: 0.5, 1: 0.5})
+    assert shares(rows, 3) == pytest.approx({0: 0.5, 1: 0.5})
+
+
 def test_wins_are_counted_by_prompt_with_ties_half() -> None:
     gaps = {"a": 0.5, "b": -1.0, "c": 0.0, "d": 2.0}
     found = won(gaps, dict.fromkeys(gaps, 0.0))
@@ -183,24 +189,41 @@ def test_the_page_is_one_file_that_runs_nothing(made: tuple[Path, Table]) -> Non
         assert 0 <= float(x) <= 640
 
 
-def method(name: str, wins: Wins | None) -> Method:
+def method(name: str, wins: Wins | None, unread: float | None = None) -> Method:
     gold = Opinion.of([1.0, 2.0], 0.0)
     cost = Cost(seconds=1.0, calls=0, draws=1)
     return Method(
-        name=name, policy="p", gold=gold, wins=wins, judged=None, kl=0.1, kl_k3=0.1, tokens=3.0, cost=cost
-    )
+        name=name, policy="p", gold=gold, wins=wins, judged=None, unread=unread, kl=0.1, kl_k3=0.1,
+        tokens=3.0, cost=cost,
+    )  # fmt: skip
 
 
 def test_a_name_cannot_break_the_page_and_a_mark_is_shown() -> None:
     rate, unsure = Rate(mean=0.8, low=0.7, high=0.9), Rate(mean=0.5, low=0.4, high=0.6)
-    rows = (method("start", None), method("<script>", Wins(raw=rate, even=unsure)))
+    rows = (method("start", None), method("<script>", Wins(prompts=9, raw=rate, even=unsure), 0.3))
     cost = Cost(seconds=0.0, calls=0, draws=1)
     table = Table(
         name="t", seed=0, size="toy", prompts=2, judge=None, judge_calls=0, common=cost, rows=rows
     )  # fmt: skip
     text = contest.render(table)
     assert "<script" not in text
-    assert "wins only before length is held equal" in text
+    assert "&lt;script&gt; wins only before length is held equal" in text
+    assert "30% of the judge&#39;s verdicts on &lt;script&gt; could not be read" in text
+
+
+def test_a_judge_that_cannot_be_read_is_said(made: tuple[Path, Table]) -> None:
+    _, table = made
+    assert all(one.unread == 0.0 for one in table.rows[1:])
+    assert table.start.unread is None
+    lost = table.model_copy(update={"rows": (table.start, method("dpo", None, 1.0))})
+    assert lost.notices == ("100% of the judge's verdicts on dpo could not be read and count nothing",)
+
+
+def test_best_of_n_is_held_against_draws_that_are_none_of_the_n(made: tuple[Path, Table]) -> None:
+    folder, _ = made
+    first, pool = ([(str(one["prompt"]), one["completion"]) for one in responses(folder, step, 0)]
+                   for step in ("measured", "chosen"))  # fmt: skip
+    assert len(set(first) & set(pool)) < len(set(first)) / 2
 
 
 # The command

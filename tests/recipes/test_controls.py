@@ -12,7 +12,12 @@ import torch
 from rlaif.checkpoints import load, load_scorer
 from rlaif.errors import InputError
 from rlaif.recipes import Outcome, load_recipe, run_recipe
+from rlaif.recipes.bodies import completed, training
+from rlaif.recipes.desk import Desk, Money
+from rlaif.recipes.folder import Done, Folder, Place
 from rlaif.recipes.rows import text
+from rlaif.recipes.scores import spoiling
+from rlaif.recipes.spoiling import reward
 from rlaif.training.controls import demonstrations, labelled, pairs
 from rlaif.training.encoding import Encoder
 from rlaif.training.models import Policy, Scorer, by_response
@@ -268,3 +273,63 @@ def test_an_unknown_control_is_refused(tmp_path: Path) -> None:
     (tmp_path / "every.yaml").write_text(EVERY)
     with pytest.raises(InputError, match="flipped"):
         load_recipe(tmp_path / "every.yaml", ["control=flip"])
+
+
+GATED = """\
+schema_version: 1
+name: gated
+expect: Whoever gave a score that nothing spoiled is spoiled.
+world: {name: harm}
+control: flipped
+steps:
+  - name: prompts
+    rows: {kind: prompts, train: 6, test: 4}
+  - name: tagged
+    rows: {kind: unsafe, of: "@prompts/train"}
+  - name: drawn
+    draw: {prompts: "@prompts/train", policies: [m], k: 2, score: {kind: random}}
+  - name: pairs
+    rows: {kind: pairs, of: "@drawn"}
+  - name: own
+    train: {method: reward, model: m, data: {path: "@pairs"}}
+  - name: scored
+    draw: {prompts: "@prompts/train", policies: [m], k: 2, score: SCORE}
+  - name: ppo
+    train: {method: ppo, model: m, data: {path: "@prompts/train"}, reward: SCORE}
+  - name: rounds
+    iterate:
+      prompts: {path: "@prompts/train", test_share: 0.3}
+      train: {method: dpo, objective: {kind: sigmoid, beta: 0.1}}
+      reward: SCORE
+"""
+TAG = 'safety_prompts: {path: "@tagged", test_share: 0.0}'
+
+
+@pytest.mark.parametrize(
+    ("score", "spoiled"),
+    [
+        ('{kind: model, model: "@own"}', False),
+        ("{kind: model, model: elsewhere}", True),
+        ("{kind: gate, safety: elsewhere, helpfulness: elsewhere, TAG}", True),
+        ('{kind: gate, safety: "@own", helpfulness: "@own", TAG}', False),
+        ('{kind: gate, safety: "@own", helpfulness: "@own", safety_prompts: {path: mine}}', False),
+        ('{kind: gate, safety: "@own", helpfulness: elsewhere, TAG}', True),
+        ('{kind: gate, safety: elsewhere, helpfulness: "@own"}', True),
+    ],
+)
+def test_a_score_is_left_only_if_all_its_models_are_the_recipes_own(
+    tmp_path: Path, score: str, spoiled: bool
+) -> None:
+    """A tag that is a step of the recipe does not make a gate its own."""
+    (tmp_path / "gated.yaml").write_text(GATED.replace("SCORE", score.replace("TAG", TAG)))
+    loaded = load_recipe(tmp_path / "gated.yaml")
+    desk = Desk(loaded.recipe, tmp_path, Folder(tmp_path / "out"), Money(), None)
+    for name in ("prompts/train", "tagged", "own"):
+        step, _, table = name.partition("/")
+        there = {table: Place(path=f"there/{step}", content="c")}
+        desk.done[step] = Done(name=step, work="rows", digest="", inputs={}, folder="f", places=there)
+    scored, ppo, rounds = loaded.recipe.steps[-3:]
+    config = training(desk.resolved(ppo.train), ppo, loaded.recipe, tmp_path / "run")
+    assert (spoiling(scored.draw.score, desk) is not None) == spoiled
+    assert (reward(ppo, config, desk) is not None) == spoiled
+    assert ("control" in completed(rounds.iterate, rounds, loaded.recipe, tmp_path)) == spoiled

@@ -48,9 +48,24 @@ def test_too_few_say_so() -> None:
 def test_labels_are_held_against_the_truth_of_both_sides() -> None:
     stream = random.Random(SEED)
     better, worse = ([stream.gauss(mean, 1) for _ in range(300)] for mean in (1.0, 0.0))
-    assert not blind_labels(better, worse).raised
-    assert "against the truth" in blind_labels(worse, better).said
-    assert not blind_labels([None] * 9, [1.0] * 9).raised
+    rows = [{"prompt": f"p{at}"} for at in range(300)]
+    assert not blind_labels(rows, better, worse).raised
+    assert "against the truth" in blind_labels(rows, worse, better).said
+    assert not blind_labels(rows[:9], [None] * 9, [1.0] * 9).raised
+
+
+def test_pairs_of_one_prompt_are_one_witness_where_they_say_the_same() -> None:
+    rows = [{"prompt": f"p{at // 36}"} for at in range(360)]
+    right = [float(at // 36 < 6) for at in range(360)]  # six prompts of ten, whole
+    found = blind_labels(rows, right, [0.5] * 360)
+    assert "60% of 360 comparisons (95 %: 31% to 83%)" in found.said
+    assert found.raised
+
+
+def test_pairs_of_one_prompt_count_by_themselves_where_they_differ() -> None:
+    rows = [{"prompt": f"p{at // 36}"} for at in range(360)]
+    right = [float(at % 36 < 21 + at // 36 % 2) for at in range(360)]
+    assert not blind_labels(rows, right, [0.5] * 360).raised
 
 
 def test_revisions_that_revise_nothing_are_raised() -> None:

@@ -1,6 +1,7 @@
 """A recipe is checked whole before anything runs, and every complaint names its line."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,40 @@ def test_values_fill_whole_entries_and_parts_of_texts(desk: Desk) -> None:
     steps = load_recipe(desk.folder / "small.yaml", ["values.model=other"]).recipe.steps
     assert steps[1].draw.policies == ("a/other",)
     assert steps[3].train["model"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("values.modle=mine", "values.modle: found 'modle', set by an override, which is none of the file's"
+         " values; did you mean 'model'?"),
+        ("values.lr=1.0", "values: model, count"),
+        ("values={model: mine, counts: 3}", "values.counts: found 'counts'"),
+    ],
+)  # fmt: skip
+def test_an_override_of_no_value_is_refused(desk: Desk, override: str, said: str) -> None:
+    assert said in refused(desk.folder, SMALL, override)
+    ended = desk.run("run", "small.yaml", override)
+    assert ended.code == 2
+    assert said in ended.sentence
+
+
+def test_a_file_without_values_has_none_to_override(desk: Desk) -> None:
+    text = SMALL.replace("values: {model: model, count: {toy: 6, small: 7, full: 8}}\n", "")
+    text = text.replace("${model}", "model").replace('"${count}"', "6")
+    assert "values: none" in refused(desk.folder, text, "values.model=mine")
+
+
+def test_the_command_that_goes_on_is_one_a_shell_reads_so(desk: Desk) -> None:
+    name = "small; recipe's.yaml"
+    (desk.folder / name).write_text(SMALL)
+    asked = [
+        'values.model=Write a "good" answer; now',
+        "size=small",
+        "values.count={toy: 1, small: 2, full: 3}",
+    ]
+    again = load_recipe(Path(name), asked).again
+    assert shlex.split(again) == ["rlaif", "run", name, *asked]
 
 
 @pytest.mark.parametrize(

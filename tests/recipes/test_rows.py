@@ -142,6 +142,9 @@ def test_halves_keep_prompts_whole_and_lose_nothing() -> None:
     assert not by_prompt(first).keys() & by_prompt(second).keys()
     assert 60 <= len(by_prompt(first)) <= 140  # 200 fair coins: 5.6 standard deviations to each side
     assert halves(list(reversed(some)))[0] == list(reversed(first))
+    assert halves(first)[0] == first  # cut the same way again, a half stays whole
+    again = halves(first, "salt")
+    assert min(map(len, again)) >= len(first) / 4
 
 
 def test_levels_are_quarters_of_gaps() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rlaif.errors import InputError
+from rlaif.errors import InputError, StoreError
 from rlaif.recipes import load_recipe, run_recipe
 from rlaif.training.rollouts import draw
 from tests.cli.terminal import Desk
@@ -133,6 +133,123 @@ def test_a_killed_draw_goes_on_where_it_was(desk: Desk) -> None:
     again = run(desk)
     assert again["drawn"].places[""].content == whole["drawn"].places[""].content
     assert path.read_bytes() == b"".join(lines)
+
+
+@pytest.mark.parametrize("damage", ["another's", "gone", "torn", "short"])
+def test_a_draw_goes_on_from_the_first_line_that_is_not_its_prompts(desk: Desk, damage: str) -> None:
+    """Lines say whose they are: their number alone would pass two runs' lines for one run's."""
+    whole = run(desk)
+    path = next(desk.folder.glob("outputs/small/*-drawn-*/drawn-0.jsonl"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = {
+        "another's": [*lines[:2], lines[1], *lines[3:]],
+        "gone": [*lines[:2], *lines[3:]],
+        "torn": [*lines[:2], lines[2][:40] + lines[3], *lines[4:]],
+        "short": [*lines[:2], json.dumps(json.loads(lines[2])[:2]).encode() + b"\n", *lines[3:]],
+    }
+    path.write_bytes(b"".join(damaged[damage]))
+    (path.parent / "step.json").unlink()
+    again = run(desk)
+    assert again["drawn"].places[""].content == whole["drawn"].places[""].content
+    assert path.read_bytes() == b"".join(lines)
+
+
+def test_one_process_at_a_time_works_in_a_folder(desk: Desk) -> None:
+    """The other hears it in a sentence, from the first moment on, and nothing of the first is touched."""
+    told: list[str] = []
+
+    def meanwhile(name: str, done: object) -> None:
+        if done is None and not told:
+            ended = subprocess.run(
+                [sys.executable, "-c", "from rlaif.cli import main; main(['run', 'small.yaml'])"],
+                cwd=desk.folder, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            told.append(f"{ended.returncode} {ended.stderr}")
+            with pytest.raises(StoreError, match="in use by process"):
+                run(desk)
+
+    loaded = load_recipe(desk.folder / "small.yaml")
+    run_recipe(loaded, told=meanwhile)
+    assert told[0].startswith("2 rlaif: outputs/small is already in use by process")
+    assert "wait until it ends, or stop it" in told[0]
+    run(desk)  # it was given back
+    (desk.folder / "outputs/early").mkdir()
+    (desk.folder / "outputs/early/lock").write_text("")  # killed before it wrote what was asked
+    run(desk, "output=outputs/early")
+
+
+HALVES = """\
+schema_version: 1
+name: small
+expect: Nothing much.
+world: {name: cover}
+steps:
+  - name: prompts
+    rows: {kind: prompts, train: 8, test: 4}
+  - name: written
+    rows: {kind: written, of: "@prompts/train"}
+  - name: first
+    train:
+      {method: sft, model: MODEL, data: {path: "@written", test_share: 0.0}, batch: 2, save_every: 1}
+  - name: drawn
+    draw: {prompts: "@prompts/train", policies: ["@first"], k: 2, max_tokens: 4, score: {kind: random}}
+  - name: pairs
+    rows: {kind: pairs, of: "@drawn"}
+  - name: judge
+    train: {method: reward, model: "@first", data: {path: "@pairs"}, batch: 2, save_every: 1}
+  - name: ppo
+    train:
+      method: ppo
+      model: "@first"
+      data: {path: "@prompts/train", test_share: 0.0}
+      reward: {kind: model, model: "@judge"}
+      draw: {samples: 2, max_tokens: 4}
+      batch: 2
+      steps: 12
+      save_every: 1
+"""
+
+
+class Stopped(BaseException):
+    """In the place of a kill."""
+
+
+def test_training_goes_on_from_another_working_folder(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data, first model and reward are called otherwise there, and are the same."""
+    recipe, out = desk.folder / "small.yaml", desk.folder / "out"
+    recipe.write_text(HALVES.replace("MODEL", str(desk.folder / "model")))
+    run_recipe(load_recipe(recipe))
+    steps: list[str] = []
+
+    def stop(step: int, values: object) -> None:
+        if step == left.get(steps[-1]):
+            del left[steps[-1]]
+            raise Stopped
+
+    left = {"first": 3, "judge": 3, "ppo": 8}
+    for number in range(4):
+        (desk.folder / f"cwd-{number}").mkdir()
+        monkeypatch.chdir(desk.folder / f"cwd-{number}")
+        named = ("../out", str(out), "../cwd-0/../out", "../cwd-1/../out")[number]
+        told = {"told": lambda name, done: steps.append(name)}
+        if number == 3:
+            run_recipe(load_recipe(recipe, [f"output={named}"]), watch=stop, **told)
+        else:
+            with pytest.raises(Stopped):
+                run_recipe(load_recipe(recipe, [f"output={named}"]), watch=stop, **told)
+    assert not left
+    for name in ("first", "judge", "ppo"):
+        [one], [other] = (
+            list(folder.glob(f"*-{name}-*/run")) for folder in (out, desk.folder / "outputs/small")
+        )
+        weights = "final/model.safetensors"
+        assert (one / weights).read_bytes() == (other / weights).read_bytes(), name
+        assert updates(one / "metrics.jsonl") == updates(other / "metrics.jsonl"), name
+
+
+def updates(path: Path) -> list[int]:
+    """Updates that a run made, in its order."""
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
 
 
 def killed(
