@@ -26,6 +26,7 @@ import rlaif
 from rlaif.cli import app, main
 from rlaif.constitution import load_constitution
 from rlaif.pipeline import load_pipeline
+from rlaif.recipes import load_recipe
 from rlaif.records import Preference
 from rlaif.settings import Settings
 from rlaif.store import select
@@ -131,6 +132,8 @@ def test_yaml_loads_through_the_real_loader(block: Block, tmp_path: Path) -> Non
     shutil.copytree(ROOT / "constitutions", tmp_path / "constitutions")
     if re.search(r"^stages:", block.text, re.MULTILINE):
         assert load_pipeline(path).pipeline.stages
+    elif re.search(r"^steps:", block.text, re.MULTILINE):
+        assert load_recipe(path).recipe.steps
     else:
         assert load_constitution(path).principles
 

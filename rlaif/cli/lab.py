@@ -149,8 +149,8 @@ def compare(
 def _contest(table: Table) -> None:
     """Print a table of methods, and what to look at in it."""
     head = (
-        "method", "gold", "wins", "equal length", "judge", "equal length", "KL k1", "k3", "tokens", "CPU s",
-        "calls", "draws",
+        "method", "gold ± s.e.", "wins", "equal length", "judge", "equal length", "KL k1", "k3", "tokens",
+        "CPU s", "calls", "draws",
     )  # fmt: skip
     rows = [
         (

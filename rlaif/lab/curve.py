@@ -245,7 +245,9 @@ def _fits(points: Sequence[Point]) -> tuple[tuple[Fit, ...], str | None]:
 
 def _fell(choice: Choice, points: Sequence[Point]) -> tuple[str, ...]:
     if not choice.interior:
-        return ()
+        gained = choice.point == points[0].name or choice.over_start.clear
+        why = f"{choice.point} is not clearly better than the start: what it leads by may be chance"
+        return () if gained else (why,)
     last = max(points, key=lambda one: one.d)
     lead, proxy = choice.over_last, last.gain(points[0], by="proxy")
     return (

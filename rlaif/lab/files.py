@@ -39,6 +39,8 @@ from rlaif.wholefile import put
 
 Cell = str | float | int | None
 Row = dict[str, Cell]
+_BEFORE: Final = frozenset({"config.json", "held_out.jsonl", "judged"})
+"""What a sweep leaves that was refused before its first point: another may take its place."""
 _DIGESTS: Final = "digests"
 """Where the folder keeps what tells the content of models apart."""
 
@@ -61,10 +63,11 @@ class Folder:
         told[_DIGESTS] = {place: identity(name) for place, name in _models(sweeping).items()}
         self._told = told
         path = self.root / "config.json"
-        if path.is_file():
+        begun = self.root.is_dir() and {one.name for one in self.root.iterdir()} - _BEFORE
+        if path.is_file() and begun:
             _check(path, told, resume)
             _same_models(path, told)
-        elif self.root.is_dir() and any(self.root.iterdir()):
+        elif begun:
             raise InputError("this folder holds something else; name another output", path=self.root)
         put(path, json.dumps(told, indent=1) + "\n")
 

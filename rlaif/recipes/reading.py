@@ -169,8 +169,10 @@ def _worldly(step: Step, recipe: Recipe, file: YamlFile) -> list[tuple[Loc, str]
             found.append((loc, f"the world {world.name!r} has no safety; take the world harm"))
     judge = None if step.compare is None else step.compare.model_dump(mode="json")
     for work, body in (("pipeline", step.pipeline), ("compare", judge)):
-        if world is None and _asks_world(body):
+        if world is None and _asks(body, WORLDS):
             found.append(((work,), f"a judge is {WORLDS[0]}gold" + need))
+        elif world is not None and world.second is None and _asks(body, WORLDS[1:]):
+            found.append(((work,), "the world has no second judge; add second: {} under world"))
     return found
 
 
@@ -188,12 +190,13 @@ def scores_of(step: Step) -> list[tuple[Loc, object]]:
     return [(loc, one) for loc, one in found if one is not None]
 
 
-def _asks_world(value: JsonValue) -> bool:
+def _asks(value: JsonValue, whom: tuple[str, ...]) -> bool:
+    """Whether a model in a body is called by one of some beginnings."""
     if isinstance(value, dict):
-        return any(_asks_world(one) for one in value.values())
+        return any(_asks(one, whom) for one in value.values())
     if isinstance(value, list):
-        return any(_asks_world(one) for one in value)
-    return isinstance(value, str) and value.startswith(WORLDS)
+        return any(_asks(one, whom) for one in value)
+    return isinstance(value, str) and value.startswith(whom)
 
 
 def _refused(file: YamlFile, loc: Loc, message: str) -> InputError:

@@ -113,7 +113,7 @@ class Table(Record):
     def notices(self) -> tuple[str, ...]:
         """What to look at, a sentence each."""
         longer = [
-            f"{one.name} wins only before length is held equal: it may have learned to be long"
+            f"{one.name} wins only before length is held equal: what it has gained may be length"
             for one in self.rows
             if one.only_longer
         ]
