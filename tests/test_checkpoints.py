@@ -233,6 +233,27 @@ def test_an_unknown_name_is_refused(name):
         checkpoints.resolve(name)
 
 
+def test_a_reward_model_is_no_policy_and_a_policy_no_reward_model(tmp_path):
+    policy = tiny.saved(tmp_path / "policy")
+    with pytest.raises(InputError, match="its scores would be chance"):
+        checkpoints.load_scorer(str(policy), trained=True)
+    made = checkpoints.load_scorer(str(policy))  # to be trained it may begin without a head
+    made.model.save_pretrained(tmp_path / "reward")
+    made.tokenizer.save_pretrained(tmp_path / "reward")
+    assert checkpoints.load_scorer(str(tmp_path / "reward"), trained=True).model.config.num_labels == 1
+    with pytest.raises(InputError, match="where a language model belongs"):
+        checkpoints.load(str(tmp_path / "reward"))
+
+
+def test_a_digest_is_of_the_model_and_not_of_where_it_came_from(tmp_path):
+    folder = tiny.saved(tmp_path / "model")
+    before = checkpoints.identity(str(folder))
+    (folder / "lineage.json").write_text('{"output": "elsewhere"}')
+    assert checkpoints.identity(str(folder)) == before
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace("1e-06", "1e-05"))
+    assert checkpoints.identity(str(folder)) != before
+
+
 def test_a_folder_without_weights_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")  # pickled weights do not count

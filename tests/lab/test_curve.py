@@ -57,6 +57,7 @@ def test_one_half_chooses_and_the_other_reports() -> None:
     assert found.choice.point == "loved"
     assert found.choice.over_start.mean < -2.0
     assert found.choice.over_start.prompts == PROMPTS // 2
+    assert "loved is not clearly better than the start" in found.notices[0]
     assert not found.choice.interior
 
 

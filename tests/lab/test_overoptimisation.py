@@ -251,6 +251,15 @@ def test_another_sweep_in_the_folder_is_refused(tmp_path: Path) -> None:
     assert len(longer.points) == 4
 
 
+def test_a_sweep_refused_before_its_first_point_does_not_hold_its_folder(tmp_path: Path) -> None:
+    asked = {"world": "cover", "model": str(tiny.saved(tmp_path / "model")), "proxy": {"kind": "world"}}
+    missing = {"kind": "model", "model": str(tmp_path / "nowhere")}
+    small = {"kind": "best_of_n", "values": [2, 4]}
+    with pytest.raises(InputError):
+        overoptimise(sweeping(tmp_path, sweep=small, **asked, held_out=missing))
+    assert overoptimise(sweeping(tmp_path, sweep=small)).points
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.tex").write_text("x")
@@ -268,6 +277,7 @@ def test_a_sweep_of_a_model_that_changed_is_not_gone_on_with(tmp_path: Path, pla
     }
     told = trained(tmp_path, "ppo", sweep={"kind": "best_of_n", "values": [2]}, train=None, **scores)
     first = Folder(told, resume=False)
+    (first.root / "points").mkdir()  # it has begun
     stored = json.loads((first.root / "config.json").read_text())["digests"]
     assert stored == {
         one: identity(str(tmp_path / name))
@@ -285,6 +295,7 @@ def test_a_sweep_of_a_model_that_changed_is_not_gone_on_with(tmp_path: Path, pla
 def test_a_folder_that_never_held_digests_is_gone_on_with(tmp_path: Path) -> None:
     told = trained(tmp_path, "ppo", sweep={"kind": "best_of_n", "values": [2]}, train=None)
     path = Folder(told, resume=False).root / "config.json"
+    (path.parent / "points").mkdir()
     before = json.loads(path.read_text())
     path.write_text(json.dumps({key: one for key, one in before.items() if key != "digests"}))
     Folder(told, resume=True)

@@ -29,6 +29,17 @@ def line(text: str, of: str) -> int:
     return next(at for at, one in enumerate(text.splitlines(), 1) if of in one)
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"), [(None, "there is no 'mine.jsonl'"), ("", "no row in 'mine.jsonl'")]
+)
+def test_a_training_file_that_has_nothing_is_refused_before_anything_runs(
+    desk: Desk, rows: str | None, said: str
+) -> None:
+    if rows is not None:
+        Path("mine.jsonl").write_text(rows)
+    assert said in refused(desk.folder, changed('path: "@best"', "path: mine.jsonl"))
+
+
 @pytest.mark.parametrize(("size", "prompts"), [("toy", 6), ("small", 7), ("full", 8)])
 def test_a_size_chooses_among_its_values(desk: Desk, size: str, prompts: int) -> None:
     loaded = load_recipe(desk.folder / "small.yaml", [f"size={size}"])

@@ -123,6 +123,27 @@ def test_a_folder_of_something_else_is_left_alone(desk: Desk) -> None:
         run(desk)
 
 
+def test_a_folder_of_another_recipe_or_control_is_left_alone(desk: Desk) -> None:
+    run(desk)
+    page = (desk.folder / "outputs/small/report.html").read_bytes()
+    path = desk.folder / "small.yaml"
+    for told in (
+        path.read_text().replace("name: small", "name: other", 1),
+        f"{path.read_text()}control: still\n",
+    ):
+        (desk.folder / "told.yaml").write_text(told)
+        with pytest.raises(InputError, match="this folder holds what came of 'small'"):
+            run_recipe(load_recipe(desk.folder / "told.yaml", ["output=outputs/small"]))
+    assert (desk.folder / "outputs/small/report.html").read_bytes() == page
+
+
+def test_a_policy_is_no_reward_model(desk: Desk) -> None:
+    path = desk.folder / "small.yaml"
+    path.write_text(path.read_text().replace("score: {kind: random}", "score: {kind: model, model: model}"))
+    with pytest.raises(InputError, match="where a reward model belongs"):
+        run(desk)
+
+
 def test_a_killed_draw_goes_on_where_it_was(desk: Desk) -> None:
     """What was drawn before a kill is kept, byte for byte, and comes out the same as without one."""
     whole = run(desk)
