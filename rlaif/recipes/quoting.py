@@ -6,6 +6,7 @@ prices to ``pipeline``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from pydantic import JsonValue
 from rlaif.checkpoints import BUNDLED
 from rlaif.iterations import load_iteration
 from rlaif.pipeline import Line, load_pipeline, quote
-from rlaif.pipeline.models import prices
+from rlaif.pipeline.models import prices, probe
 from rlaif.pipeline.stages import model_specs
 from rlaif.recipes.bodies import body_of, completed, written
 from rlaif.recipes.config import Step
@@ -25,7 +26,7 @@ from rlaif.recipes.desk import Desk, Money
 from rlaif.recipes.folder import Done, Folder, Place, put_rows
 from rlaif.recipes.leaving import LOCAL, Reference, references
 from rlaif.recipes.making import ready
-from rlaif.recipes.reading import Loaded, asked_by
+from rlaif.recipes.reading import WORLDS, Loaded, asked_by
 from rlaif.recipes.serving import with_world
 from rlaif.recipes.transforming import transformed
 from rlaif.recipes.transforms import Instruct, Prompts, Split
@@ -72,15 +73,19 @@ def quote_recipe(loaded: Loaded, settings: Settings, *, allow_unpriced: bool) ->
 def paid_later(loaded: Loaded, settings: Settings, *, allow_unpriced: bool) -> tuple[str, ...]:
     """Return the steps that ask models which cost something, of those whose calls cannot be counted yet.
 
+    Every model elsewhere is opened once, as nobody wants to hear after hours of training what it lacks.
+
     Raises:
-        UnpricedError: a model has no known price and ``allow_unpriced`` is off; any step's, as nobody wants
-            to hear of it after hours of training.
+        InputError: a key or a server is missing.
+        UnpricedError: a model has no known price and ``allow_unpriced`` is off.
     """
     beside = with_world(with_world(settings, _NOWHERE), _NOWHERE, "world_second")
     found = []
     with tempfile.TemporaryDirectory() as name:
         for step in loaded.recipe.steps:
-            rates = prices(_models(step, loaded, Path(name)), beside, allow_unpriced=allow_unpriced)
+            models = _models(step, loaded, Path(name))
+            rates = prices(models, beside, allow_unpriced=allow_unpriced)
+            asyncio.run(probe((one for one in models if not one.startswith((LOCAL, *WORLDS))), beside))
             counted = step.pipeline is not None and all(one.loc[-1] != "path" for one in references(step))
             if not counted and any(one and (one.input or one.output) for one in rates.values()):
                 found.append(step.name)

@@ -39,6 +39,11 @@ def written(folder: Path, model: str = "compatible:world/gold", constitution: ob
     return path
 
 
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+
+
 def later(path: Path, *, allow_unpriced: bool = False) -> tuple[str, ...]:
     return paid_later(load_recipe(path), Settings.load(), allow_unpriced=allow_unpriced)
 
@@ -53,6 +58,12 @@ def test_a_judge_of_no_known_price_is_refused_or_let_through(tmp_path: Path) -> 
     with pytest.raises(UnpricedError, match="my-own"):
         later(path)
     assert later(path, allow_unpriced=True) == ()
+
+
+def test_a_key_that_is_missing_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(InputError, match="OPENAI_API_KEY is not set"):
+        later(written(tmp_path, "openai:gpt-4.1-mini"))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +97,8 @@ def test_rounds_that_cost_are_named(tmp_path: Path) -> None:
     assert later(path) == ("rounds",)
 
 
-def test_nothing_is_trained_before_somebody_agreed(desk: Desk) -> None:
+def test_nothing_is_trained_before_somebody_agreed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")  # a desk has none
     ended = desk.run("run", str(written(desk.folder, "openai:gpt-4.1-mini")))
     assert ended.code == 2
     assert "--budget USD" in ended.err
