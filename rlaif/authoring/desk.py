@@ -56,6 +56,9 @@ class Terms:
     """How the caller sets a budget, for messages."""
     agreed: bool = False
     """Whether somebody agreed to spend without one."""
+    lasting: bool = False
+    """Whether the budget is one for all that this judge is ever asked in the folder: it then begins from what
+    earlier calls have cost, or may have cost where a process was cut off."""
 
 
 @dataclass(slots=True)
@@ -240,11 +243,13 @@ async def desk_in(
     mode = build(judge)
     rates = _priced(mode, settings, terms)
     job_id = digest("desk", judge)
+    before = workspace.journal.spend(job_id) if terms.lasting else None
+    spent = 0.0 if before is None else before.settled + before.pending
     models = Models(
         settings,
         workspace.journal,
         job_id=job_id,
-        budget=Budget(terms.budget, resume=f"the same command with a higher {terms.knob}"),
+        budget=Budget(terms.budget, spent, resume=f"the same command with a higher {terms.knob}"),
         limits=Limits(),
         prices=rates,
     )

@@ -7,22 +7,18 @@ call is kept in a journal, and none is bought twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from pydantic import Field
 
-from rlaif.authoring.desk import Desk, Terms, desk_in, seen_from_first
+from rlaif.authoring.desk import Terms, desk_in, seen_from_first
 from rlaif.constitution import load_constitution
 from rlaif.judging import AnyJudge, Pair
 from rlaif.pipeline import opened
-from rlaif.pipeline.models import Models
 from rlaif.preferences import Comparison
-from rlaif.providers.budget import Budget
-from rlaif.providers.limits import Limits
 from rlaif.records import Message, Prompt, Record, unpairable
 from rlaif.settings import Settings
 from rlaif.training.encoding import Text
@@ -114,32 +110,12 @@ async def preferred(
     prompts = [_prompt(one.prompt) for one in matches]
     pairs = [pair for _, pair in pairs_of(prompts, [(one.mine, one.theirs) for one in matches])]
     how = Spending(knob="held_out.budget") | money
-    terms = Terms(judged.budget, store=store, **how)
-    async with (
-        opened(store) as workspace,
-        desk_in(workspace, settings, judged.judge, terms) as desk,
-        _capped(desk, settings, terms),
-    ):
+    terms = Terms(judged.budget, store=store, lasting=True, **how)
+    async with opened(store) as workspace, desk_in(workspace, settings, judged.judge, terms) as desk:
         said = await desk.judge(words, pairs)
         spent = workspace.journal.spend(desk.job_id).settled
     found = tuple(_p(pair, one) for pair, one in zip(pairs, said.comparisons, strict=True))
     return Verdicts(found, said.bill.calls, spent)
-
-
-@asynccontextmanager
-async def _capped(desk: Desk, settings: Settings, terms: Terms) -> AsyncIterator[None]:
-    """Let a desk's cap begin from what its folder's journal says its judge has cost, or may have."""
-    journal = desk.workspace.journal
-    before = journal.spend(desk.job_id)
-    again = f"the same command with a higher {terms.knob}"
-    budget = Budget(terms.budget, before.settled + before.pending, resume=again)
-    desk.models = Models(
-        settings, journal, job_id=desk.job_id, budget=budget, limits=Limits(), prices=desk.rates
-    )
-    try:
-        yield
-    finally:
-        await desk.models.close()
 
 
 def _prompt(text: Text) -> Prompt:
