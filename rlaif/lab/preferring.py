@@ -1,8 +1,8 @@
 """What a judge says of a policy's responses, each put beside one of the policy it began as.
 
-Owns who is paired with whom, what counts where no verdict can be had, and a cap that holds over every process
-that asks the same judge in the same folder. Leaves asking to ``authoring.desk``: any provider will do, every
-call is kept in a journal, and none is bought twice.
+Owns who is paired with whom and what counts where no verdict can be had. Leaves asking to ``authoring.desk``:
+any provider will do, every call is kept in a journal, none is bought twice, and a cap holds over every
+process that asks the same judge in the same folder.
 """
 
 from __future__ import annotations

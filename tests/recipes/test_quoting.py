@@ -97,6 +97,19 @@ def test_rounds_that_cost_are_named(tmp_path: Path) -> None:
     assert later(path) == ("rounds",)
 
 
+def test_a_pipeline_that_leaves_nothing_is_refused_when_the_recipe_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    head, _, _ = path.read_text().partition("  - name: demonstrations")
+    stages = '[{kind: sample, policies: [{model: "mock:text", k: 2}]}]'
+    path.write_text(
+        f"""{head}  - name: judged
+    pipeline: {{prompts: {{path: "@prompts/train"}}, stages: {stages}}}
+"""
+    )
+    with pytest.raises(InputError, match="no stage of kind export"):
+        load_recipe(path)
+
+
 def test_nothing_is_trained_before_somebody_agreed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-none")  # a desk has none
     ended = desk.run("run", str(written(desk.folder, "openai:gpt-4.1-mini")))
